@@ -1,0 +1,121 @@
+"""From argv to a verb or a run. Torch is imported only once a run has been composed and found valid."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metarun.errors import MetarunError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+VERBS = ("list", "show", "data", "report")
+BAD_INPUT, INTERRUPTED = 2, 130
+_refused: list[str] | None = None
+"""Complaints of the runs of this command; None in a process that a launcher started elsewhere."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command says and return its exit code: 0, 1 (a crash), 2 (bad input), 130 (Ctrl-C)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except MetarunError as error:
+        _complain(error)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return _stopped(words)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            return _stopped(words)
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(words: list[str]) -> int:
+    if words and words[0] in VERBS:
+        from metarun import verbs
+
+        return verbs.main(words)
+    if not words or words[0] in ("--version", "--help", "-h", "help"):
+        from metarun import pages
+
+        page = {"--version": pages.version, "--help": pages.guide, "-h": pages.guide, "help": pages.guide}
+        page[words[0]]() if words else pages.welcome()
+        return 0
+    if "--help" in words or "-h" in words:
+        from metarun import pages
+
+        pages.guide()
+        return 0
+    return _run(words)
+
+
+def _run(words: list[str]) -> int:
+    """Check every point of the command, then hand it to Hydra."""
+    global _refused
+    from metarun import commandline, config, overrides
+
+    line = commandline.read(words)
+    checked = commandline.check(line)
+    if "--hydra-help" not in line.flags:
+        composed = [config.compose(point) for point in overrides.points(checked)]
+        if not line.inspects:
+            _writable(Path(composed[0].paths.outputs).expanduser())
+    import hydra
+
+    before, sys.argv = sys.argv, ["metarun", *line.flags, *checked]
+    _refused = []
+    try:
+        hydra.main(config_path=config.MODULE, config_name="config", version_base="1.3")(_job)()
+        return BAD_INPUT if _refused else 0
+    finally:
+        sys.argv, _refused = before, None
+
+
+def _job(_cfg: DictConfig) -> Any:
+    """Compose this job's config, check it where the job runs, and run it."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from metarun import config
+
+    try:
+        cfg = config.compose(list(HydraConfig.get().overrides.task))
+        from metarun.run import run
+
+        return run(cfg)
+    except MetarunError as error:
+        if _refused is None:
+            raise
+        _refused.append(str(error))
+        _complain(error)
+        return None
+
+
+def _writable(folder: Path) -> None:
+    """Raise MetarunError where no run can be written, before anything is computed."""
+    probe = folder / f".metarun-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("metarun", encoding="utf-8")
+        probe.unlink()
+    except OSError as error:
+        raise MetarunError(f"paths.outputs={folder}: cannot be written ({error.strerror}); set paths.outputs") from None
+
+
+def _complain(error: MetarunError) -> None:
+    sys.stdout.flush()
+    print(f"metarun: {error}", file=sys.stderr)
+
+
+def _stopped(words: Sequence[str]) -> int:
+    again = shlex.join(["metarun", *words])
+    print(f"\nStopped. The same command takes the run up where it was saved: {again}", file=sys.stderr)
+    return INTERRUPTED

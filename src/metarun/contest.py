@@ -1,0 +1,175 @@
+"""The end of a run: every method chooses on validation, is read once on test, and the results are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metarun import build
+from metarun.evaluate import Choice, grid
+from metarun.model import Model
+from metarun.pipeline import Pipeline, Product
+from metarun.report import plots, summary
+from metarun.results import Score, load_scores, read_json, rows, save_scores, write_json, write_jsonl
+from metarun.rule import Batch, Rule, State
+
+SCORES, CHOICES = "scores.npz", "choices.json"
+
+
+class Known(Rule):
+    """A user whom pretraining saw, with the weight that pretraining found for them."""
+
+    def __init__(self, model: Model, users: Tensor) -> None:
+        super().__init__(model)
+        self.users = nn.Buffer(users)
+
+    @property
+    def sees(self) -> str:
+        """The head alone differs between users."""
+        return "features"
+
+    def init(self, context: dict[str, Tensor]) -> State:
+        """Return the user's own weight."""
+        return {"weight": self.users[context["key"]][:, None]}
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Return the state as it is: these ratings are known already."""
+        return state
+
+    def predict(self, state: State, x: Tensor) -> Tensor:
+        """Return outputs (B, C)."""
+        out: Tensor = self.model.head(state["weight"], x)
+        return out
+
+
+def contest(pipeline: Pipeline, products: dict[str, Product], described: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Judge all products and write the run's results; return its summary."""
+    cfg, folder, judge = pipeline.cfg, pipeline.folder, pipeline.judge
+    chosen: dict[str, dict[str, Any]] = {}
+    scores: list[Score] = []
+    for method, product in products.items():
+        choices, found = enter(pipeline, method, product)
+        chosen[method] = choices
+        scores += found
+    scores += known_users(pipeline)
+    scores += judge.references(list(cfg.evaluate.thresholds), cfg.evaluate.rank_at)
+    result = assemble(pipeline, described, chosen, scores)
+    result["seconds"] = round(seconds, 1)
+    lines = pipeline.store.rows() + test_rows(pipeline, chosen, scores)
+    save_scores(folder / "task_scores.npz", scores)
+    write_jsonl(folder / "metrics.jsonl", lines)
+    if result["test"].get("user-cold"):
+        plots.support_plot(result, folder / "error_by_support.png")
+    write_json(folder / "summary.json", result)
+    return result
+
+
+def enter(pipeline: Pipeline, method: str, product: Product) -> tuple[dict[str, Any], list[Score]]:
+    """Judge one method; what it found is kept, so that a run that is taken up reads no test task twice."""
+    place = pipeline.store.place(f"evaluate-{method.replace('/', '-')}")
+    if (place / CHOICES).exists():
+        return read_json(place / CHOICES), load_scores(place / SCORES)
+    cfg, judge, data = pipeline.cfg, pipeline.judge, pipeline.data
+    model = build.model(cfg, data.spec)
+    model.load_state_dict(product.model)
+    rule = build.rule(cfg, method, model)
+    if product.rule is None:
+        pipeline.prepare(rule, cfg.pipeline.rounds)
+    else:
+        rule.load_state_dict(product.rule)
+    rule.requires_grad_(False)
+    print(f"judging {method}", flush=True)
+    scores: list[Score] = []
+    choices: dict[str, Any] = {}
+    point = {name: values[len(values) // 2] for name, values in (rule.tune or {}).items()}
+    if data.cold:
+        tuned = judge.tune(rule)
+        scores += judge.test(rule, method, tuned)
+        choices |= {str(support): described_choice(rule, choice) for support, choice in tuned.items()}
+        point = tuned[judge.supports[-1]].point
+    scores += judge.warm(rule, method, point, list(cfg.evaluate.thresholds), cfg.evaluate.rank_at)
+    if cfg.evaluate.prequential:
+        choice = judge.tune_stream(rule)
+        choices["stream"] = described_choice(rule, choice)
+        scores += judge.test_stream(rule, method, choice.point)
+        if method.startswith("online/"):
+            scores += judge.hindsight(rule, method)
+    place.mkdir(parents=True, exist_ok=True)
+    save_scores(place / SCORES, scores)
+    write_json(place / CHOICES, choices)
+    return choices, scores
+
+
+def described_choice(rule: Rule, choice: Choice) -> dict[str, Any]:
+    """Return a choice as JSON."""
+    value = choice.value if choice.value < float("inf") else None
+    return {
+        "grid": rule.tune or {}, "chosen": choice.point, "edge": choice.edges, "value": value, "trials": len(grid(rule)),
+    }  # fmt: skip
+
+
+def known_users(pipeline: Pipeline) -> list[Score]:
+    """Return the scores of pretraining itself on the withheld ratings of the users that it saw."""
+    cfg, data = pipeline.cfg, pipeline.data
+    found = pipeline.store.load("1-pretrain")
+    assert found is not None
+    model = build.model(cfg, data.spec)
+    model.load_state_dict(found["model"])
+    rule = Known(model, found["users"])
+    name = next(o for o in cfg.composed.options if o.startswith("pretrain/"))
+    return pipeline.judge.warm(rule, name, {}, list(cfg.evaluate.thresholds), cfg.evaluate.rank_at)
+
+
+def assemble(pipeline: Pipeline, described: dict[str, Any], chosen: dict[str, Any], scores: list[Score]) -> dict[str, Any]:
+    """Return summary.json without its time."""
+    cfg, judge = pipeline.cfg, pipeline.judge
+    validation = {}
+    for method, choices in chosen.items():
+        values = [choice["value"] for key, choice in choices.items() if key != "stream"]
+        if values and None not in values:
+            validation[method] = sum(values) / len(values)
+    strategies = {m: v for m, v in validation.items() if not m.startswith("baseline/")}
+    edges = [
+        f"{method} at support {key}: {', '.join(choice['edge'])} chosen on the edge of the grid"
+        for method, choices in chosen.items()
+        for key, choice in choices.items()
+        if choice["edge"] and key != "0"
+    ]
+    return {
+        "name": cfg.name,
+        "run_id": Path(pipeline.folder).name,
+        "dataset": described["name"],
+        "synthetic": described["synthetic"],
+        "metric": judge.metric,
+        "reference": cfg.evaluate.reference,
+        "winner": min(strategies, key=lambda m: strategies[m]) if strategies else None,
+        "setting": {"split": cfg.dataset.split, "split_seed": cfg.dataset.split_seed, "seed": cfg.seed},
+        "validation": validation,
+        "test": summary.support_values(scores),
+        "paired": summary.paired_values(scores, cfg.evaluate.reference, judge.metric),
+        "ranking": summary.ranking_values(scores),
+        "tuned": chosen,
+        "trials": {m: max((c["trials"] for c in choices.values()), default=0) for m, choices in chosen.items()},
+        "optimiser_steps": pipeline.steps,
+        "folder": str(pipeline.folder),
+        "warnings": pipeline.notes + edges,
+    }
+
+
+def test_rows(pipeline: Pipeline, chosen: dict[str, Any], scores: list[Score]) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl of the test scores, with the values that each method was given."""
+    lines = []
+    groups: dict[tuple[str, str | None], list[Score]] = {}
+    for score in scores:
+        key = "stream" if score.protocol.startswith("prequential") else None if score.support is None else str(score.support)
+        groups.setdefault((score.method, key), []).append(score)
+    for (method, key), group in groups.items():
+        params = chosen.get(method, {}).get(key or "", {}).get("chosen")
+        lines += rows(group, pipeline.cfg.pipeline.rounds, "evaluate", int(pipeline.cfg.seed), params, pipeline.steps)
+    return lines
+
+
+__all__ = ["contest", "torch"]

@@ -1,0 +1,1 @@
+"""Data sets as columns; nothing heavy is imported before it is used."""

@@ -1,0 +1,238 @@
+"""Ratings seen three ways: a source to pretrain on, users as tasks, users as streams."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metarun.data import movielens
+from metarun.data.ratings import Ratings
+from metarun.data.split import META, SLICE, SOURCE, TEST, VALIDATION, WARM, Segments, hashed, roles, segments
+from metarun.data.tasks_of_users import Columns, UserTasks, WarmTasks
+from metarun.errors import MetarunError
+from metarun.model import Spec
+from metarun.rule import Task
+from metarun.streams import Stream
+
+
+class Source:
+    """The rows that pretraining sees; `batch(step)` is a pure function of (seed, step)."""
+
+    def __init__(self, columns: Columns, user: Tensor, place: Tensor, rows: int, seed: int) -> None:
+        self.columns, self.user, self.place, self.rows, self.seed = columns, user, place, rows, seed
+        self.epoch, self.shuffled = -1, place
+
+    def __len__(self) -> int:
+        """Steps per epoch; a last, shorter batch counts."""
+        return -(-len(self.place) // self.rows)
+
+    def batch(self, step: int) -> tuple[Tensor, dict[str, Tensor], Tensor, dict[str, Tensor]]:
+        """Return (user (B,), inputs {"item": (B,)}, rating (B,), context {"features": (B, F)})."""
+        epoch, part = divmod(step, len(self))
+        if epoch != self.epoch:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            self.shuffled = self.place[torch.randperm(len(self.place), generator=generator)]
+            self.epoch = epoch
+        row = self.columns.order[self.shuffled[part * self.rows : (part + 1) * self.rows]].long()
+        user = self.user[row].long()
+        context = {"features": self.columns.user_features[user]}
+        return user, {"item": self.columns.item[row].long()}, self.columns.value[row], context
+
+    def labels(self) -> Tensor:
+        """Return all source ratings (rows,)."""
+        return self.columns.value[self.columns.order[self.place].long()]
+
+    def users(self) -> Tensor:
+        """Return the numbers of the users that have source ratings."""
+        return self.user[self.columns.order[self.place].long()].unique().long()
+
+
+class Recommendation(pl.LightningDataModule):
+    """Views of a table of ratings; a dataset says how to read it.
+
+    `split`: cold (users 70/10/20; a fifth of the 70 is kept from pretraining so that its tasks look like a new user's;
+    10 % of a pretraining user's rows are withheld), warm_80_20 (20 % of each user's rows withheld), time (half for
+    pretraining, then slices in time order with the users that are new in each).
+    """
+
+    def __init__(self, split: str, split_seed: int, supports: list[int], queries: int, *, rounds: int) -> None:
+        super().__init__()
+        self.split, self.split_seed, self.rounds = split, split_seed, rounds
+        self.supports, self.queries = sorted(set(supports)), queries
+        self.by_time = split == "time"
+
+    def read(self) -> Ratings:
+        """Return the ratings."""
+        raise NotImplementedError
+
+    @cached_property
+    def ratings(self) -> Ratings:
+        """The ratings, read once."""
+        return self.read()
+
+    @cached_property
+    def segments(self) -> Segments:
+        """The rows by user and role."""
+        role = roles(self.split, self.ratings, self.split_seed, self.rounds)
+        return segments(self.ratings, role, self.split_seed, self.by_time)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The ratings as tensors."""
+        return Columns(self.ratings, self.segments)
+
+    @property
+    def cold(self) -> bool:
+        """Whether there are unseen users to be judged on."""
+        return self.split != "warm_80_20"
+
+    def nobody(self) -> dict[str, Tensor]:
+        """Return the context of the average user, for one state that serves all."""
+        return {"key": torch.zeros((), dtype=torch.int64), "features": self.columns.user_features.mean(0)}
+
+    @cached_property
+    def spec(self) -> Spec:
+        """What the model is told: numbers of items, side information."""
+        features = torch.from_numpy(np.array(self.ratings.item_features))
+        sizes = {"item": self.ratings.n_items, "user": self.ratings.n_users}
+        return Spec(sizes, {"item": features}, self.ratings.user_features.shape[1])
+
+    def describe(self) -> dict[str, object]:
+        """Return the dataset as resolved, for the manifest."""
+        return {
+            "name": self.ratings.name,
+            "synthetic": self.ratings.synthetic,
+            "checksum": self.ratings.checksum,
+            "ratings": len(self.ratings.user),
+            "users": self.ratings.n_users,
+            "items": self.ratings.n_items,
+        }
+
+    def chosen(self, role: int, at_least: int, new: bool = False) -> NDArray[np.int64]:
+        """Return the segments of a role with enough rows; `new`: only of users with no earlier row."""
+        s = self.segments
+        keep = (s.role == role) & (s.count >= at_least)
+        if new:
+            earliest = np.full(self.ratings.n_users, 255, np.int64)
+            rank = {r: i for i, r in enumerate([SOURCE, *range(SLICE + 1, SLICE + 1 + self.rounds), VALIDATION, TEST])}
+            ranks = np.array([rank.get(int(r), 255) for r in s.role])
+            np.minimum.at(earliest, s.user, ranks)
+            keep &= ranks == earliest[s.user]
+        return np.flatnonzero(keep)
+
+    def source(self, rows: int, seed: int) -> Source:
+        """Return the pretraining rows in batches of `rows`."""
+        return Source(self.columns, torch.from_numpy(self.ratings.user), self.source_places, rows, seed)
+
+    @cached_property
+    def source_places(self) -> Tensor:
+        """The places of the source rows in the order, int32."""
+        s = self.segments
+        kept = s.role == SOURCE
+        shift = np.repeat(s.start[kept] - np.append(0, s.count[kept].cumsum()[:-1]), s.count[kept])
+        return torch.from_numpy((shift + np.arange(len(shift))).astype(np.int32))
+
+    def training_segments(self, round: int, slices: int) -> NDArray[np.int64]:
+        """Return the segments that the rounds up to this one (counted from 1) adapt on."""
+        if self.by_time:
+            return self.chosen(SLICE + round, 2, new=True)
+        chosen = self.chosen(META, 2)
+        return chosen[hashed(self.split_seed + 3, self.segments.user[chosen]) % np.uint64(slices) < round]
+
+    def train_tasks(self, round: int, slices: int, seed: int) -> UserTasks:
+        """Return random tasks of training users: those of the slices up to a round, or of its stretch of time."""
+        return self.user_tasks(self.training_segments(round, slices), f"round {round}", seed=seed, random=True)
+
+    def tasks(self, split: str, round: int | None = None) -> UserTasks:
+        """Return the fixed tasks of unseen users: "validation", "test", or the slice of a round."""
+        role = {"validation": VALIDATION, "test": TEST}.get(split, SLICE + (round or 0))
+        return self.user_tasks(self.chosen(role, self.supports[-1] + self.queries, new=self.by_time), split)
+
+    def user_tasks(self, chosen: NDArray[np.int64], what: str, seed: int = 0, random: bool = False) -> UserTasks:
+        """Return tasks over segments; raises MetarunError where no user has enough ratings."""
+        if not len(chosen):
+            need = 2 if random else self.supports[-1] + self.queries
+            raise MetarunError(
+                f"no user of {what} in {self.ratings.name} (split {self.split}) has {need} ratings: "
+                "lower dataset.supports or dataset.queries, or choose a larger dataset.version."
+            )
+        name = sum(ord(c) << i for i, c in enumerate(what))
+        return UserTasks(
+            self.columns, self.segments, chosen, self.supports, self.queries,
+            seed=seed, name=name, random=random, by_time=self.by_time,
+        )  # fmt: skip
+
+    def warm_tasks(self) -> WarmTasks | None:
+        """Return known users with their withheld rows; None where the split withholds none."""
+        s = self.segments
+        withheld = self.chosen(WARM, 1)
+        known = np.flatnonzero(s.role == SOURCE)
+        withheld = withheld[np.isin(s.user[withheld], s.user[known])]
+        known = known[np.isin(s.user[known], s.user[withheld])]
+        return WarmTasks(self.columns, s, known, withheld, self.supports[-1]) if len(known) else None
+
+    def training_users(self, round: int, slices: int, tasks: int = 256) -> list[Tensor]:
+        """Return segments of training users in batches of alike numbers of rows."""
+        chosen = self.training_segments(round, slices)
+        chosen = chosen[np.argsort(self.segments.count[chosen], kind="stable")]
+        return list(torch.from_numpy(chosen).split(tasks))
+
+    def training_task(self, chosen: Tensor) -> Task:
+        """Return these users with all their rows as support and an empty query."""
+        s = self.segments
+        start, count = torch.from_numpy(s.start)[chosen], torch.from_numpy(s.count)[chosen]
+        place = torch.arange(int(count.max()))
+        support = self.columns.rows(start[:, None] + place, place < count[:, None])
+        query = self.columns.rows(start[:, None], torch.zeros(len(chosen), 1, dtype=torch.bool))
+        return Task(self.columns.context(torch.from_numpy(s.user)[chosen].long()), support, query)
+
+    def popularity(self) -> Tensor:
+        """Return how many source ratings each item has (items,)."""
+        items = self.ratings.item[self.segments.order[self.source_places.numpy()]]
+        return torch.from_numpy(np.bincount(items, minlength=self.ratings.n_items))
+
+    def streams(self, split: str, round: int = 1, slices: int = 1, users: int = 128) -> list[Stream]:
+        """Return users as streams of their own: the training users of a round, or "validation" or "test" users.
+
+        Raises:
+            MetarunError: validation or test without an order in time; there a stream's score would mean nothing.
+        """
+        if split == "train":
+            parts = self.training_users(round, slices, users)
+        elif not self.by_time:
+            raise MetarunError(f"dataset.split={self.split} has no order in time: a stream needs dataset.split=time.")
+        else:
+            chosen = self.chosen({"validation": VALIDATION, "test": TEST}[split], 2, new=True)
+            chosen = chosen[np.argsort(self.segments.count[chosen], kind="stable")]
+            parts = list(torch.from_numpy(chosen).split(users))
+        tasks = [self.training_task(part) for part in parts]
+        return [Stream(task.context, task.support) for task in tasks]
+
+
+class MovieLens(Recommendation):
+    """MovieLens, any version; Harper and Konstan, "The MovieLens datasets", ACM TiiS 2015."""
+
+    def __init__(
+        self,
+        version: str,
+        folder: str | None,
+        users: str | None,
+        split: str,
+        split_seed: int,
+        supports: list[int],
+        queries: int,
+        *,
+        rounds: int,
+    ) -> None:
+        super().__init__(split, split_seed, supports, queries, rounds=rounds)
+        self.version, self.folder, self.users = version, Path(folder) if folder else None, users
+
+    def read(self) -> Ratings:
+        """Return the ratings of the version."""
+        return movielens.read(self.version, self.folder, None, self.users)

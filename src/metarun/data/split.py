@@ -1,0 +1,119 @@
+"""Which part of the loop each rating belongs to: one role per row, a pure function of the split's name and seed."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarun.data.ratings import Ratings, unknown_times
+from metarun.errors import MetarunError
+
+SOURCE, WARM, VALIDATION, TEST, META, SLICE = 0, 1, 2, 3, 4, 8
+"""Pretraining; withheld rows of known users; users (or time) that choose; that test; training users whom pretraining
+does not see, so that their tasks look like a new user's; SLICE + r: the time of round r = 1, 2, ..."""
+
+TRAIN_USERS, VALIDATION_USERS = 0.7, 0.1
+META_SHARE = 0.2  # of the training users
+WITHHELD = {"cold": 0.1, "warm_80_20": 0.2}
+SOURCE_TIME = 0.5
+BLOCK = 2_000_000
+
+
+class Segments(NamedTuple):
+    """The rows in order of (user, role, hash or time), cut into G segments of one user and one role."""
+
+    order: NDArray[np.int32]  # (rows,) row numbers
+    user: NDArray[np.int32]  # (G,)
+    role: NDArray[np.uint8]  # (G,)
+    start: NDArray[np.int64]  # (G,) first place in order
+    count: NDArray[np.int64]  # (G,)
+
+
+def hashed(seed: int, values: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return 64-bit hashes of integers (splitmix64; Steele, Lea and Flood, OOPSLA 2014)."""
+    with np.errstate(over="ignore"):
+        h = values.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) % 2**64)
+        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))
+
+
+def roles(split: str, ratings: Ratings, seed: int, rounds: int) -> NDArray[np.uint8]:
+    """Return the role (rows,) of every rating.
+
+    Raises:
+        MetarunError: a time-ordered split of ratings without times.
+    """
+    if split == "time":
+        return time_roles(ratings, rounds)
+    role = np.full(len(ratings.user), SOURCE, np.uint8)
+    for first, last in blocks(ratings.offsets):
+        rows = slice(ratings.offsets[first], ratings.offsets[last])
+        role[rows][withheld(ratings, seed, first, last, WITHHELD[split])] = WARM
+    if split == "cold":
+        shares = np.array([TRAIN_USERS * META_SHARE, TRAIN_USERS, TRAIN_USERS + VALIDATION_USERS])
+        meta, train, validation = np.round(shares * ratings.n_users).astype(int)
+        shuffled = np.argsort(hashed(seed, np.arange(ratings.n_users)))
+        group = np.full(ratings.n_users, TEST, np.uint8)
+        group[shuffled[:meta]] = META
+        group[shuffled[meta:train]] = SOURCE
+        group[shuffled[train:validation]] = VALIDATION
+        np.copyto(role, group[ratings.user], where=group[ratings.user] != SOURCE)
+    return role
+
+
+def withheld(ratings: Ratings, seed: int, first: int, last: int, share: float) -> NDArray[np.bool_]:
+    """Return which rows of users [first, last) are withheld: a random `share` of each user's, rounded down."""
+    rows = np.arange(ratings.offsets[first], ratings.offsets[last])
+    user = ratings.user[rows[0] : rows[-1] + 1]
+    shuffled = np.lexsort((hashed(seed + 1, rows), user))
+    place = np.arange(len(rows)) - (ratings.offsets[user] - rows[0])
+    counts = np.diff(ratings.offsets)[user]
+    picked = np.zeros(len(rows), bool)
+    picked[shuffled] = place < np.floor(share * counts)
+    return picked
+
+
+def time_roles(ratings: Ratings, rounds: int) -> NDArray[np.uint8]:
+    """Return roles by time: half for pretraining, then equal slices for the rounds, validation and test."""
+    unknown = unknown_times(ratings)
+    if unknown:
+        raise MetarunError(
+            f"dataset.split=time needs a time for every rating, but {unknown} of {len(ratings.time)} in {ratings.name} "
+            "have none (0). Leaving them out would bias the data; keep users whose times are known with "
+            "dataset.users=FIRST-LAST, or use dataset.split=cold."
+        )
+    shares = SOURCE_TIME + (1 - SOURCE_TIME) * np.arange(rounds + 2) / (rounds + 2)
+    edges = np.quantile(ratings.time, shares, method="lower")
+    names = np.array([SOURCE, *range(SLICE + 1, SLICE + 1 + rounds), VALIDATION, TEST], np.uint8)
+    found: NDArray[np.uint8] = names[np.searchsorted(edges, ratings.time, side="right")]
+    return found
+
+
+def segments(ratings: Ratings, role: NDArray[np.uint8], seed: int, by_time: bool) -> Segments:
+    """Return the rows grouped by user and role, in time order or in the seeded order that tasks are drawn from."""
+    order = np.empty(len(role), np.int32)
+    cut = np.empty(len(role), bool)
+    for first, last in blocks(ratings.offsets):
+        low, high = ratings.offsets[first], ratings.offsets[last]
+        rows = np.arange(low, high)
+        inside = rows if by_time else hashed(seed + 2, rows)
+        block = np.lexsort((inside, role[low:high], ratings.user[low:high]))
+        order[low:high] = rows[block]
+        user, part = ratings.user[low:high][block], role[low:high][block]
+        cut[low] = True
+        cut[low + 1 : high] = (user[1:] != user[:-1]) | (part[1:] != part[:-1])
+    start = np.flatnonzero(cut)
+    count = np.diff(np.append(start, len(order)))
+    opening = order[start]
+    return Segments(order, ratings.user[opening], role[opening], start, count)
+
+
+def blocks(offsets: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return ranges of whole users of about BLOCK rows, so that sorting never needs a copy of everything."""
+    users = len(offsets) - 1
+    cuts = np.unique(np.searchsorted(offsets, np.arange(0, offsets[-1], BLOCK)))
+    edges = [0, *(int(c) for c in cuts if 0 < c < users), users]
+    return list(zip(edges[:-1], edges[1:], strict=True))

@@ -1,0 +1,127 @@
+"""Users as tasks: which of a user's ratings are support and which are query."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metarun.data.ratings import Ratings
+from metarun.data.split import Segments
+from metarun.hashing import below, combine
+from metarun.rule import Batch, Task
+
+
+def primes(above: int, count: int) -> Tensor:
+    """Return `count` primes greater than `above` (int64)."""
+    found: list[int] = []
+    candidate = max(above, 2) | 1
+    while len(found) < count:
+        candidate += 2
+        if all(candidate % d for d in range(3, int(candidate**0.5) + 1, 2)):
+            found.append(candidate)
+    return torch.tensor(found)
+
+
+class Columns:
+    """The ratings as tensors that share memory with the columns, and the segments they are read through."""
+
+    def __init__(self, ratings: Ratings, segments: Segments) -> None:
+        self.item, self.value = torch.from_numpy(ratings.item), torch.from_numpy(ratings.value)
+        self.order = torch.from_numpy(segments.order)
+        self.user_features = torch.from_numpy(ratings.user_features)
+
+    def rows(self, place: Tensor, mask: Tensor) -> Batch:
+        """Return the batch of the rows at places in the order (T, B); masked places read row 0."""
+        row = self.order[torch.where(mask, place, 0)].long()
+        exists = mask.float()
+        x = {"item": self.item[row].long()}
+        return Batch(x, self.value[row], exists, exists, torch.zeros(place.shape[:-1], dtype=torch.int64))
+
+    def context(self, user: Tensor) -> dict[str, Tensor]:
+        """Return what is known about users (T,) before any rating."""
+        return {"key": user, "features": self.user_features[user]}
+
+
+class UserTasks:
+    """Tasks over the segments of some users: `batch(indices)` is a pure function of (seed, name, indices).
+
+    `random=True`: task i is a random user with random rows and a support size drawn from `supports`. Otherwise task i
+    is user i with the first rows of the segment's order, so every support size has the same users and queries.
+    Its cost is that of the rows asked for, however many ratings there are.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        segments: Segments,
+        chosen: NDArray[np.int64],
+        supports: list[int],
+        queries: int,
+        *,
+        seed: int = 0,
+        name: int = 0,
+        random: bool = False,
+        by_time: bool = False,
+    ) -> None:
+        self.columns, self.supports, self.queries = columns, torch.tensor(sorted(supports)), queries
+        self.random, self.by_time, self.seed, self.name = random, by_time, seed, name
+        self.user = torch.from_numpy(segments.user[chosen]).long()
+        self.start = torch.from_numpy(segments.start[chosen])
+        self.count = torch.from_numpy(segments.count[chosen])
+        self.strides = primes(int(self.count.max()) if len(chosen) else 1, 256)
+
+    def __len__(self) -> int:
+        """Number of users."""
+        return len(self.user)
+
+    def batch(self, indices: Tensor) -> Task:
+        """Return the tasks (T,) with these numbers, leading axis T."""
+        largest, key = int(self.supports[-1]), combine(self.seed, self.name, indices)
+        which = below(combine(1, key), torch.tensor(len(self))) if self.random else indices
+        count, start = self.count[which][:, None], self.start[which][:, None]
+        total = count.clamp(max=largest + self.queries)
+        query = torch.minimum(total.div(2, rounding_mode="floor"), torch.tensor(self.queries))
+        place = torch.arange(largest + self.queries)[None].expand(len(indices), -1)
+        size = torch.full_like(query, largest)
+        if self.random:
+            stride = self.strides[below(combine(2, key), torch.tensor(len(self.strides)))][:, None]
+            place = (below(combine(3, key)[:, None], count) + stride * place) % count
+            if self.by_time:
+                place = torch.where(torch.arange(place.shape[1]) < total, place, count).sort(-1).values
+            size = self.supports[below(combine(4, key), torch.tensor(len(self.supports)))][:, None]
+        support = torch.arange(largest)
+        asked = total - query + torch.arange(self.queries)
+        inside = place.gather(1, asked.clamp(max=place.shape[1] - 1))
+        return Task(
+            self.columns.context(self.user[which]),
+            self.columns.rows(start + place[:, :largest], support < torch.minimum(size, total - query)),
+            self.columns.rows(start + inside, torch.arange(self.queries) < query),
+        )
+
+
+class WarmTasks:
+    """Known users: the support is rows that pretraining had, the query all rows withheld from it."""
+
+    def __init__(
+        self, columns: Columns, segments: Segments, known: NDArray[np.int64], withheld: NDArray[np.int64], support: int
+    ) -> None:
+        self.columns, self.support = columns, support
+        self.user = torch.from_numpy(segments.user[known]).long()
+        self.start, self.count = (torch.from_numpy(a[known]) for a in (segments.start, segments.count))
+        self.asked, self.asked_count = (torch.from_numpy(a[withheld]) for a in (segments.start, segments.count))
+
+    def __len__(self) -> int:
+        """Number of users."""
+        return len(self.user)
+
+    def batch(self, indices: Tensor) -> Task:
+        """Return the tasks (T,) of these users, queries padded to the longest."""
+        widest = int(self.asked_count[indices].max())
+        support, query = torch.arange(self.support), torch.arange(widest)
+        return Task(
+            self.columns.context(self.user[indices]),
+            self.columns.rows(self.start[indices, None] + support, support < self.count[indices, None]),
+            self.columns.rows(self.asked[indices, None] + query, query < self.asked_count[indices, None]),
+        )

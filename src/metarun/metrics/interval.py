@@ -1,0 +1,93 @@
+"""From one value per task to a reported value with a 95 % interval over tasks.
+
+A reported value is a smooth function of means over tasks. Its influence values (T,) say how much each task moves it,
+so one rule serves the mean, the root mean squared error and F1, alone and as a paired difference:
+half-width = 1.96 * sd(influence) / sqrt(T), sd with ddof 1.
+
+    >>> estimate([1.0, 2.0, 3.0], "mae")          # 2 +- 1.96 * 1 / sqrt(3)
+    Estimate(value=2.0, ci95=1.1316065276116667, n=3)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+NORMAL_95 = 1.96
+
+
+class Estimate(NamedTuple):
+    """A value, the half-width of its 95 % interval (nan below two tasks), and the number of tasks behind it."""
+
+    value: float
+    ci95: float
+    n: int
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval excludes 0; never without an interval."""
+        return bool(abs(self.value) > self.ci95)
+
+
+def estimate(values: ArrayLike, metric: str) -> Estimate:
+    """Return the reported value of `metric` from the tasks' values.
+
+    values: (T,) one per task; for "rmse" the tasks' mean squared errors, for f1 the tasks' (precision, recall), (T, 2).
+    A task that diverged (inf or nan) makes the value inf or nan: it is not dropped.
+    """
+    value, influence = influences(values, metric)
+    return Estimate(value, _half_width(influence), len(influence))
+
+
+def paired(a: ArrayLike, b: ArrayLike, metric: str) -> Estimate:
+    """Return the difference a - b on the same tasks, in the same order, with an interval of its own.
+
+    a, b: as the values of `estimate`. Raises ValueError where the numbers of tasks differ.
+    """
+    value_a, influence_a = influences(a, metric)
+    value_b, influence_b = influences(b, metric)
+    if len(influence_a) != len(influence_b):
+        raise ValueError(f"a paired difference needs the same tasks: {len(influence_a)} against {len(influence_b)}")
+    with np.errstate(invalid="ignore"):
+        return Estimate(value_a - value_b, _half_width(influence_a - influence_b), len(influence_a))
+
+
+def influences(values: ArrayLike, metric: str) -> tuple[float, Array]:
+    """Return the value of `metric` and the influence of each task on it, (T,) with mean 0.
+
+    rmse = sqrt(m), so its influence is that of the mean squared error m over 2 sqrt(m) (the delta method).
+    f1 = 2 P R / (P + R) of the mean precision P and the mean recall R, not the mean of the tasks' own F1.
+    """
+    columns = np.asarray(values, dtype=np.float64)
+    two = metric.split("@")[0] == "f1"
+    if columns.ndim != 1 + two or (two and columns.shape[1] != 2):
+        raise ValueError(f"{metric} needs values of shape {'(T, 2)' if two else '(T,)'}, got {columns.shape}")
+    if len(columns) == 0:
+        return float("nan"), np.zeros(0)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        means = columns.mean(axis=0)
+        centred = columns - means
+        if metric == "rmse":
+            root = float(np.sqrt(means))
+            # Every task predicted exactly: the value is 0 and no task moves it, where the derivative has no value.
+            return root, centred if root == 0 else centred / (2 * root)
+        if two:
+            precision, recall = means
+            total = precision + recall
+            if total == 0:
+                return 0.0, np.zeros(len(columns))
+            slopes = np.array([2 * recall**2, 2 * precision**2]) / total**2
+            return float(2 * precision * recall / total), centred @ slopes
+        return float(means), centred
+
+
+def _half_width(influence: Array) -> float:
+    """Return 1.96 standard errors of the mean influence (T,); nan below two tasks."""
+    if len(influence) < 2:
+        return float("nan")
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(NORMAL_95 * influence.std(ddof=1) / np.sqrt(len(influence)))

@@ -1,0 +1,40 @@
+"""A model is a backbone (inputs to features), a head (features to outputs) and an objective (outputs to loss)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a dataset tells the model before training."""
+
+    sizes: dict[str, int] = field(default_factory=dict)  # entries of each id column: {"item": 3706}
+    tables: dict[str, Tensor] = field(default_factory=dict)  # side information per id: {"item": (items, features)}
+    context: int = 0  # width of context["features"], what is known about a task before any label
+    outputs: int = 1  # C
+
+
+class Model(nn.Module):
+    """Backbone, head and objective; forward goes from inputs to outputs at the head's start."""
+
+    def __init__(self, backbone: Any, head: Any, objective: Any) -> None:
+        super().__init__()
+        self.backbone, self.head, self.objective = backbone, head, objective
+
+    def features(self, x: Any) -> Tensor:
+        """Return the features (B, D) of inputs."""
+        features: Tensor = self.backbone(x)
+        return features
+
+    def loss(self, out: Tensor, y: Tensor, known: Tensor) -> Tensor:
+        """Return the mean loss () over the rows whose label is known; 0 if none is."""
+        return masked_mean(self.objective.rows(out, y), known)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean () of values (B,) where mask (B,) is 1, or 0 where nothing is."""
+    return (values * mask).sum() / mask.sum().clamp(min=1.0)

@@ -1,0 +1,291 @@
+"""The loop: pretrain -> adapt -> meta-update -> iterate. What is finished is not run again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from metarun import build
+from metarun.evaluate import Judge
+from metarun.model import Model
+from metarun.rule import Batch, Rule
+from metarun.stages.fold import Online, Transfer
+from metarun.stages.loop import fit
+from metarun.stages.meta import Meta
+from metarun.stages.pretrain import Pretrain
+from metarun.store import Store
+from metarun.streams import encode as encode_stream
+from metarun.streams import start, time_chunks
+from metarun.tasks import encode
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass
+class Product:
+    """What a method is judged with: the model it starts from and, where it learns, what it learned."""
+
+    model: Tensors
+    rule: Tensors | None = None
+    value: float = float("inf")  # the validation metric after the stage
+
+
+@dataclass
+class Pipeline:
+    """The stages of one run, in order, over a store of finished ones."""
+
+    cfg: DictConfig
+    data: Any
+    folder: Path
+    judge: Judge
+    steps: int = 0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.folder / "checkpoints")
+        self.plain = OmegaConf.to_container(self.cfg, resolve=True)
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self) -> dict[str, Product]:
+        """Return what every method of the run is judged with."""
+        chain = build.strategies(self.cfg)
+        pretrained = self.pretrain(1, None)
+        current, learned, rounds = pretrained, Product(pretrained), []
+        for number in range(1, self.cfg.pipeline.rounds + 1):
+            if not chain or (number > 1 and self.spent(number, rounds)):
+                break
+            if number > 1 and self.cfg.pipeline.repretrain == "each_round":
+                current = pretrained = self.pretrain(number, current)
+            current, learned = self.round(number, chain, current, learned)
+            rounds.append(learned)
+        best = min(rounds, key=lambda product: product.value, default=learned)
+        products = {method: self.alone(method, pretrained) for method in self.others(chain)}
+        return products | ({chain[-1]: best} if chain else {})
+
+    def round(self, number: int, chain: list[str], current: Tensors, learned: Product) -> tuple[Tensors, Product]:
+        """Run the strategies of one round; of online and adaptive, which share a start, the better is kept."""
+        rival: Product | None = None
+        product = learned
+        for method in chain:
+            family = method.split("/")[0]
+            before = learned.rule if family == "meta" else None
+            product = self.stage(f"{number}-{family}", method, number, current, before)
+            if family == "adaptive" and any(other.startswith("online/") for other in chain):
+                rival = product
+                continue
+            if rival is not None and rival.value < product.value:
+                product = rival
+            rival = None
+            current = product.model
+        return current, product
+
+    def others(self, chain: list[str]) -> list[str]:
+        """Return the methods that are judged on their own from the pretrained model."""
+        return list(dict.fromkeys([*self.cfg.evaluate.against, *chain[:-1]]))
+
+    def alone(self, method: str, pretrained: Tensors) -> Product:
+        """Return a method's product from the pretrained model with the steps of all rounds; baselines have no stage."""
+        if method.startswith("baseline/"):
+            return Product(pretrained)
+        return self.stage(f"own-{method.replace('/', '-')}", method, self.cfg.pipeline.rounds, pretrained, None)
+
+    def spent(self, number: int, rounds: list[Product]) -> bool:
+        """Return whether time, steps or patience are used up before a round, and note which."""
+        limits = self.cfg.pipeline
+        values = [product.value for product in rounds]
+        why = None
+        if limits.max_minutes is not None and self.seconds >= 60 * limits.max_minutes:
+            why = f"pipeline.max_minutes={limits.max_minutes}"
+        elif limits.max_steps is not None and self.steps >= limits.max_steps:
+            why = f"pipeline.max_steps={limits.max_steps}"
+        elif limits.patience is not None and len(values) - 1 - values.index(min(values)) >= limits.patience:
+            why = f"pipeline.patience={limits.patience}"
+        if why:
+            self.notes.append(f"stopped before round {number}: {why}")
+        return why is not None
+
+    # ------------------------------------------------------------------ the stages
+
+    def pretrain(self, number: int, current: Tensors | None) -> Tensors:
+        """Return the pretrained model, from the current one where there is one."""
+        key = f"{number}-pretrain"
+        found = self.store.load(key)
+        if found is None:
+            model = build.model(self.cfg, self.data.spec)
+            if current is not None:
+                model.load_state_dict(current)
+            task = build.pretraining(self.cfg, model, self.data.spec)
+            source = self.data.source(task.rows, int(self.cfg.seed))
+            task.begin(source.labels())
+            steps = task.epochs * len(source)
+            stage = Pretrain(task, steps, int(self.cfg.seed))
+            seconds = self.fit(stage, source.batch, steps, key, f"pretrain, round {number}", clip=None)
+            task.finish(source.users())
+            users = self.data.columns.user_features
+            content = {"model": cpu(model.state_dict()), "users": task.known({"features": users}).detach()}
+            found = self.finish(key, number, "pretrain", content, steps, seconds, None)
+        self.count(found)
+        return dict(found["model"])
+
+    def stage(self, key: str, method: str, number: int, start: Tensors, learned: Tensors | None) -> Product:
+        """Run one strategy's stage from a model, or load what it left."""
+        found = self.store.load(key)
+        if found is None:
+            model = build.model(self.cfg, self.data.spec)
+            model.load_state_dict(start)
+            rule = build.rule(self.cfg, method, model)
+            if learned is None:
+                self.prepare(rule, number)
+            else:
+                rule.load_state_dict({**rule.state_dict(), **own(learned)})
+            family = method.split("/")[0]
+            run = {"meta": self.meta, "transfer": self.transfer}.get(family, self.online)
+            steps, seconds = run(key, method, number, rule)
+            value = self.validate(rule)
+            content = {"model": cpu(model.state_dict()), "rule": cpu(rule.state_dict()), "value": value}
+            found = self.finish(key, number, method, content, steps, seconds, value)
+        self.count(found)
+        return Product(dict(found["model"]), dict(found["rule"]), float(found["value"]))
+
+    def meta(self, key: str, method: str, number: int, rule: Rule) -> tuple[int, float]:
+        """Train what the rule learns; a method on its own gets the steps of all rounds at once."""
+        outer = self.cfg.pipeline.meta
+        steps = outer.steps * (self.cfg.pipeline.rounds if key.startswith("own-") else 1)
+        tasks = self.data.train_tasks(number, self.cfg.pipeline.rounds, int(self.cfg.seed))
+
+        def batch(step: int) -> Any:
+            return tasks.batch(torch.arange(step * outer.tasks, (step + 1) * outer.tasks))
+
+        stage = Meta(rule, outer.lr, steps, self.cfg.trainer.vmap)
+        return steps, self.fit(stage, batch, steps, key, f"{method}, round {number}", clip=outer.clip)
+
+    def transfer(self, key: str, method: str, number: int, rule: Rule) -> tuple[int, float]:
+        """Adapt one state on the pooled ratings of the round's users."""
+        users = self.data.training_users(number, self.cfg.pipeline.rounds)
+
+        def batch(step: int) -> Batch:
+            return pooled(rule, self.data.training_task(users[step]).support)
+
+        with torch.no_grad():
+            stage = Transfer(rule, rule.init(self.data.nobody()))
+        seconds = self.fit(stage, batch, len(users), key, f"{method}, round {number}", clip=None)
+        rule.model.load_state_dict({**rule.model.state_dict(), **stage.committed()})
+        return len(users), seconds
+
+    def online(self, key: str, method: str, number: int, rule: Rule) -> tuple[int, float]:
+        """Let every user of the round be a stream of their own."""
+        streams = self.data.streams("train", number, self.cfg.pipeline.rounds)
+        with torch.no_grad():
+            states = [start(rule, stream, self.cfg.trainer.vmap) for stream in streams]
+        plan = Plan(rule, streams, rule.chunk or 1)
+        state = torch.utils._pytree.tree_map(lambda *leaves: torch.cat(leaves), *states)
+        stage = Online(rule, state, self.cfg.trainer.vmap)
+        seconds = self.fit(stage, plan.batch, len(plan), key, f"{method}, round {number}", clip=None)
+        rule.model.load_state_dict({**rule.model.state_dict(), **stage.committed()})
+        return len(plan), seconds
+
+    # ------------------------------------------------------------------ what they share
+
+    def prepare(self, rule: Rule, number: int) -> None:
+        """Let a rule estimate its constants from the training users of a round."""
+
+        def batches() -> Any:
+            for users in self.data.training_users(number, self.cfg.pipeline.rounds):
+                task = self.data.training_task(users)
+                yield encode(rule, task) if rule.sees == "features" else task
+
+        with torch.no_grad():
+            rule.prepare(batches())
+
+    def validate(self, rule: Rule) -> float:
+        """Return the validation metric at the values of the config, as the mean over support sizes."""
+        if not self.data.cold:
+            return float("inf")
+        tasks = self.data.tasks("validation")
+        values = [self.judge.validation(rule, support, tasks) for support in self.judge.supports]
+        return sum(values) / len(values)
+
+    def fit(self, stage: Any, batch: Any, steps: int, key: str, name: str, clip: float | None) -> float:
+        """Run a stage's loop."""
+        return fit(
+            stage, batch, steps, self.store.place(key), name,
+            trainer=self.cfg.trainer, save_every=self.cfg.pipeline.save_every, clip=clip,
+        )  # fmt: skip
+
+    def finish(
+        self, key: str, number: int, method: str, content: Any, steps: int, seconds: float, value: float | None
+    ) -> dict[str, Any]:
+        """Keep what a stage leaves, with its line of metrics."""
+        row = {
+            "round": number, "stage": key, "split": "validation", "protocol": "tasks", "method": method,
+            "cell": "user-cold", "support": None, "step": steps, "metric": self.judge.metric,
+            "value": value if value is not None and value < float("inf") else None,
+            "ci95": None, "n": None, "seed": int(self.cfg.seed), "params": None,
+        }  # fmt: skip
+        content = {**content, "steps": steps, "seconds": seconds, "config": self.plain}
+        self.store.save(key, content, [row])
+        return content
+
+    def count(self, found: dict[str, Any]) -> None:
+        """Add a finished stage to what the run has used."""
+        self.steps += found["steps"]
+        self.seconds += found["seconds"]
+
+
+class Plan:
+    """The chunks of many streams in a row: step -> (keys of the state, chunk)."""
+
+    def __init__(self, rule: Rule, streams: list[Any], rows: int) -> None:
+        self.rule, self.streams, self.rows = rule, streams, rows
+        self.keys, self.first, key, step = [], [], 0, 0
+        for stream in streams:
+            users, length = stream.batch.y.shape
+            self.keys.append(slice(key, key + users))
+            self.first.append(step)
+            key, step = key + users, step - (-length // rows)
+        self.steps, self.open = step, -1
+        self.chunks: list[Batch] = []
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def batch(self, step: int) -> tuple[slice, Batch]:
+        """Return the state's keys and the chunk of one step."""
+        number = max(i for i, first in enumerate(self.first) if first <= step)
+        if number != self.open:
+            with torch.no_grad():
+                encoded = encode_stream(self.rule, self.streams[number])
+            self.chunks, self.open = list(time_chunks(encoded.batch, self.rows)), number
+        return self.keys[number], self.chunks[step - self.first[number]]
+
+
+def pooled(rule: Rule, batch: Batch) -> Batch:
+    """Return a batch (T, B) of many tasks as one batch (T * B), encoded where the rule sees features."""
+    x = torch.utils._pytree.tree_map(lambda leaf: leaf.flatten(0, 1), batch.x)
+    if rule.sees == "features":
+        with torch.no_grad():
+            x = rule.model.features(x)
+    return Batch(x, batch.y.flatten(), batch.mask.flatten(), batch.known.flatten(), batch.event[0])
+
+
+def own(tensors: Tensors) -> Tensors:
+    """Return what a rule learned itself, without its model."""
+    return {name: value for name, value in tensors.items() if "model." not in name}
+
+
+def cpu(tensors: Tensors) -> Tensors:
+    """Return copies on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in tensors.items()}
+
+
+def clock() -> float:
+    """Return seconds of a clock that never goes back."""
+    return time.monotonic()

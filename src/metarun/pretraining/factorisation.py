@@ -1,0 +1,79 @@
+"""Pretraining by matrix factorisation: item vectors that stay, user vectors that only served to find them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from metarun.model import Model, Spec
+
+
+class Factorisation(nn.Module):
+    """Squared error over observed ratings with L2 on what each rating touches.
+
+    A user's weight is the head's start plus a deviation of their own; L2 pulls the deviation, not the start, to zero.
+    `drop`: share of the ratings that are predicted from the start alone, as for an unseen user (Volkovs, Yu and
+    Poutanen, "DropoutNet", NIPS 2017).
+    `loss`: "mean" over the batch, or "half_sum", the plain 1/2 sum (M - U V^T)^2 of Salakhutdinov and Mnih, "Probabilistic
+    matrix factorization", NIPS 2007, without its priors if l2 = 0.
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        batch: int,
+        lr: float,
+        l2: float,
+        bias_l2: float,
+        drop: float,
+        loss: str,
+        *,
+        model: Model,
+        spec: Spec,
+    ) -> None:
+        super().__init__()
+        self.model, self.epochs, self.rows, self.lr = model, epochs, batch, lr
+        self.l2, self.bias_l2, self.kind, self.drop = l2, bias_l2, loss, drop
+        dim = model.backbone.vectors.embedding_dim
+        self.users = nn.Embedding(spec.sizes["user"], model.backbone.out_features)
+        nn.init.normal_(self.users.weight, std=0.1)
+        with torch.no_grad():
+            self.users.weight[:, dim:] = 0.0
+
+    def begin(self, ratings: Tensor) -> None:
+        """Set the global mean from the source ratings."""
+        if self.model.backbone.bias:
+            self.model.backbone.mean.copy_(ratings.mean())
+
+    def loss(
+        self, user: Tensor, x: dict[str, Tensor], y: Tensor, context: dict[str, Tensor], generator: torch.Generator
+    ) -> Tensor:
+        """Return the loss () of a batch of ratings (B,)."""
+        backbone = self.model.backbone
+        vector, own = backbone.vector(x["item"]), self.users(user)
+        if self.drop:
+            kept = torch.rand(len(y), generator=generator, device=y.device) >= self.drop
+            own = own * kept[:, None]
+        weight = own + self.model.head.start(context)[..., 0]
+        dim = vector.shape[-1]
+        out = (vector * weight[..., :dim]).sum(-1)
+        penalty = self.l2 * (own[..., :dim].square().sum(-1) + vector.square().sum(-1))
+        if backbone.bias:
+            out = out + weight[..., dim] + backbone.offset(x["item"])
+            penalty = penalty + self.bias_l2 * (own[..., dim].square() + backbone.item_bias[x["item"]].square())
+        squares = (out - y).square()
+        return (squares + penalty).mean() if self.kind == "mean" else 0.5 * (squares + penalty).sum()
+
+    @torch.no_grad()
+    def finish(self, users: Tensor) -> None:
+        """Move the head's start to the mean user; ratings are dominated by a few active ones.
+
+        users: numbers (N,) of the users that have source ratings.
+        """
+        mean = self.users.weight[users].mean(0)
+        self.model.head.weight += mean[:, None]
+        self.users.weight -= mean
+
+    def known(self, context: dict[str, Tensor]) -> Tensor:
+        """Return the weights (users, D) of the users that pretraining saw."""
+        return self.users.weight + self.model.head.start(context)[..., 0]

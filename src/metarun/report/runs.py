@@ -1,0 +1,71 @@
+"""From what a user types to run folders: a path, `latest`, an experiment's name, or the start of a run's id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from metarun.errors import MetarunError, did_you_mean
+
+ALLOWED = "a run's folder, `latest`, an experiment's name, or the first digits of a run's id"
+
+
+def find_runs(refs: Sequence[str], outputs: str | Path = "outputs") -> list[Path]:
+    """Return the folders of the runs that `refs` name, each once, oldest first within a reference.
+
+    Raises MetarunError where a reference names no run, or the start of more than one id.
+    """
+    runs = _below(Path(outputs))
+    found = [run for ref in refs for run in _one(str(ref), Path(outputs), runs)]
+    return list(dict.fromkeys(found))
+
+
+def find_run(ref: str, outputs: str | Path = "outputs") -> Path:
+    """Return the one run that `ref` names; of an experiment's runs, the latest."""
+    return find_runs([ref], outputs)[-1]
+
+
+def _one(ref: str, outputs: Path, runs: list[Path]) -> list[Path]:
+    """Return the runs of one reference."""
+    if ref == "latest":
+        if not runs:
+            raise MetarunError(f"no run in {outputs} yet: start one, or name another folder with paths.outputs=FOLDER.")
+        return runs[-1:]
+    # A folder of the same name without a run in it does not hide an experiment.
+    for folder in (Path(ref), outputs / ref):
+        if _is_run(folder):
+            return [folder]
+        inside = _below(folder)
+        if inside:
+            return inside
+    exact = [run for run in runs if run.name == ref]
+    starts = exact or [run for run in runs if ref and run.name.startswith(ref)]
+    if len(starts) == 1:
+        return starts
+    if starts:
+        raise MetarunError(f"'{ref}' is the start of {len(starts)} runs: {', '.join(map(str, starts))}.")
+    known = {run.parent.name for run in runs} | {run.name for run in runs}
+    raise MetarunError(f"no run '{ref}' in {outputs}: give {ALLOWED}.{did_you_mean(ref, known)}")
+
+
+def _below(folder: Path) -> list[Path]:
+    """Return the run folders up to three levels below, by the time they were last started."""
+    if not folder.is_dir():
+        return []
+    names = [f"{'*/' * depth}{name}" for depth in (1, 2, 3) for name in ("manifest.json", "summary.json")]
+    runs = {path.parent for name in names for path in folder.glob(name)}
+    return sorted(runs, key=lambda run: (_started(run), str(run)))
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a run was started here."""
+    return (folder / "manifest.json").is_file() or (folder / "summary.json").is_file()
+
+
+def _started(run: Path) -> str:
+    """Return when the last attempt began; the manifest's own time, so that copying a run does not make it newer."""
+    try:
+        return str(json.loads((run / "manifest.json").read_text(encoding="utf-8"))["attempts"][-1]["start"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""

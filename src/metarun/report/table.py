@@ -1,0 +1,93 @@
+"""Methods by support sizes: every value with its interval, the best marked, differences to the reference starred."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from metarun.report import notation
+from metarun.report.layout import framed
+
+
+def support_table(
+    summary: Mapping[str, Any],
+    metric: str | None = None,
+    cell: str = "user-cold",
+    width: int = 80,
+    unicode: bool = True,
+) -> Group:
+    """Return the table of one test cell, in the compact notation where the full one is wider than `width` characters.
+
+    Stars stand where the summary has paired differences of this metric: in its own metric, on user-cold tasks.
+    """
+    metric = metric or summary["metric"]
+    sizes: Mapping[str, Any] = summary["test"][cell]
+    pairs = summary.get("paired", {}) if metric == summary["metric"] and cell == "user-cold" else {}
+    methods = notation.ordered(method for found in sizes.values() for method in found)
+    for compact in (False, True):
+        cells = {method: _cells(method, sizes, pairs, metric, compact) for method in methods}
+        names = 2 + max(len(notation.last(method)) for method in methods)
+        if compact or names + sum(1 + max(map(len, column)) for column in zip(*cells.values(), strict=True)) <= width:
+            break
+    title = f"{summary['dataset']}: {notation.label(metric)} by support ratings per user"
+    rows = grouped(methods, cells, summary.get("winner"), unicode)
+    heads = [f"{size} " for size in sizes]
+    return framed(title, heads, rows, _caption(summary, metric, cell, compact, bool(pairs)), unicode)
+
+
+def grouped(
+    methods: Sequence[str], cells: Mapping[str, Sequence[str]], winner: str | None, unicode: bool
+) -> list[list[Text]]:
+    """Return the rows of methods under their families' headings, with an arrow where validation chose one.
+
+    A name without a family (random, oracle) has no heading. The best (">") is bold, the significantly worse ("°") dim.
+    """
+    rows, heading = [], ""
+    for method in methods:
+        family = notation.family(method)
+        style = notation.STYLES.get(family, "")
+        if "/" in method and family != heading:
+            heading = family
+            rows.append([Text(family, style=f"bold {style}".strip())])
+        name = f"{'→' if method == winner else ' '} {notation.last(method)}" if "/" in method else method
+        row = [Text(notation.plain(name, unicode), style=style)]
+        for text in cells[method]:
+            weight = "bold" if text.startswith(">") else "dim" if text.endswith("°") else ""
+            row.append(Text(notation.plain(text, unicode), style=weight))
+        rows.append(row)
+    return rows
+
+
+def _cells(method: str, sizes: Mapping[str, Any], pairs: Mapping[str, Any], metric: str, compact: bool) -> list[str]:
+    """Return one text per support size: ">.907±18*" is the best of its column, and significantly better."""
+    texts = []
+    for size, found in sizes.items():
+        text = notation.number(found.get(method, {}).get(metric), compact)
+        first = ">" if method in notation.best(found, metric) else ""
+        texts.append(first + text + notation.star(pairs.get(size, {}).get(method), metric))
+    return texts
+
+
+def _caption(summary: Mapping[str, Any], metric: str, cell: str, compact: bool, starred: bool) -> str:
+    """Return what the figures are: protocol, cell, users, split and seeds, and what the marks mean."""
+    found = [m[metric]["n"] for methods in summary["test"][cell].values() for m in methods.values() if metric in m]
+    users = " to ".join(f"{n:,}" for n in sorted({min(found), max(found)})) if found else "no"
+    better = "more" if notation.higher_is_better(metric) else "less"
+    lines = [
+        f"{users} {cell} test users, protocol {summary.get('protocol', 'tasks')}: the same users and queries at every "
+        f"size; {notation.setting(summary)}".rstrip("; "),
+        f"± 95 % interval over users{', in thousandths (±18 is ±.018)' if compact else ''}; {better} is better, "
+        "> best of its column",
+    ]
+    if summary.get("winner"):
+        lines[-1] += "; → chosen on validation"
+    if starred:
+        reference = summary.get("reference", "baseline/ridge")
+        lines.append(
+            f"* better, ° worse than {reference}: the 95 % interval of the paired difference excludes 0 "
+            "(size by size, not corrected for the number of comparisons)"
+        )
+    return "\n".join(lines)

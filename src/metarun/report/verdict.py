@@ -1,0 +1,54 @@
+"""The last line of a run: what it found, in one sentence of plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metarun.report import notation
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """Return who won on validation, by how much over the reference on test, if that is significant, and the folder.
+
+    On synthetic data it says that nothing was shown.
+    """
+    winner, reference = summary.get("winner"), summary.get("reference", "baseline/ridge")
+    where = f"files in {summary['folder']}"
+    if summary["synthetic"]:
+        return f"A plumbing check, not evidence: {summary['dataset']} is not real data, so no method has won; {where}."
+    if not winner:
+        return f"Nothing was compared on validation tasks, so no strategy is named; {where}."
+    start = f"{winner} won on validation ({summary['dataset']})"
+    if winner == reference:
+        return f"{start}: no strategy did better than the reference itself; {where}."
+    pairs = {size: found[winner] for size, found in summary.get("paired", {}).items() if winner in found}
+    if not pairs:
+        return f"{start}, without a paired comparison: {reference} was not judged on the same tasks; {where}."
+    return f"{start}; on test {_comparison(pairs, summary['metric'], reference)}; {where}."
+
+
+def _comparison(pairs: Mapping[str, Mapping[str, Any]], metric: str, reference: str) -> str:
+    """Return the sizes where the winner is significantly better, worse, or neither, with the size of the difference."""
+    up = notation.higher_is_better(metric)
+    clauses = []
+    for sign, direction in ((1, "above" if up else "below"), (-1, "below" if up else "above")):
+        sizes = [size for size in pairs if notation.better_or_worse(pairs[size], metric) == sign]
+        if sizes:
+            by = sorted(abs(pairs[size]["difference"]) for size in sizes)
+            span = dict.fromkeys([notation.short(by[0]), notation.short(by[-1])])
+            clauses.append(f"significantly {direction} {reference} by {' to '.join(span)} at support {_list(sizes)}")
+    text = " but ".join(clauses)
+    undecided = [size for size in pairs if notation.better_or_worse(pairs[size], metric) == 0]
+    if undecided and clauses:
+        text += f", with no significant difference at {_list(undecided)}"
+    elif undecided:
+        text = f"not significantly different from {reference} at support {_list(undecided)}"
+    users = max(pair.get("n", 0) for pair in pairs.values())
+    over = f" over {users:,} users" if users else ""
+    return f"its {notation.label(metric)} is {text} (paired 95 % intervals{over})"
+
+
+def _list(sizes: list[str]) -> str:
+    """Return the sizes as words."""
+    return notation.spoken(sizes)

@@ -1,0 +1,148 @@
+"""The contract: an update rule turns data into a changed model.
+
+Everything here is for one task and one stream; leaves carry no task axis and `metarun.tasks` batches them with vmap.
+Learned by an outer loss: a parameter of the rule. Changed by the data of one task: state. Constant: an attribute.
+
+Shapes: S support rows, Q query rows, B rows, D features, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from metarun.model import Model
+
+State = Any
+Tree = Any
+
+
+class Batch(NamedTuple):
+    """Rows of data; a pytree to torch.func as it is."""
+
+    x: Tree  # (B, ...)  inputs, or features where the rule sees features
+    y: Tensor  # (B,)  never read where known == 0
+    mask: Tensor  # (B,)  1: the row exists (ragged tasks are padded)
+    known: Tensor  # (B,)  1: its label may be read; known <= mask
+    event: Tensor  # ()  0 none, 1 task boundary, 2 warning, 3 drift; told by the protocol, never guessed
+
+
+class Task(NamedTuple):
+    """What one adaptation gets to see (context, support) and what it is judged on (query)."""
+
+    context: dict[str, Tensor]  # known before any label: key, user features, what varies on a vmapped axis
+    support: Batch
+    query: Batch
+
+
+class Rule(nn.Module):
+    """Owns the model (backbone, head, objective) and whatever is learned about updating it.
+
+    A new rule writes `init`, `update` and `predict`; the rest is derived and overridden only where a method differs.
+    """
+
+    transductive: ClassVar[bool] = False
+    """True: the engine appends the query rows to the support with known = 0."""
+
+    chunk: int | None = None
+    """Rows per update when a task's support arrives; None: all at once."""
+
+    tune: dict[str, list[float]] | None = None
+    """Grid of attribute values that validation tasks choose from, per support size."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def sees(self) -> str:
+        """"features": the engine encodes the whole flat batch once, outside vmap; "inputs": the rule encodes."""
+        return "inputs"
+
+    def prepare(self, tasks: Iterator[Task]) -> None:
+        """Estimate constants from batches of training tasks, features already encoded; by default nothing."""
+
+    def init(self, context: dict[str, Tensor]) -> State:
+        """Return the state before any label: only what moves, plus counters, memories, statistics."""
+        raise NotImplementedError
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Return the state after one batch: once per task, or once per chunk of a stream."""
+        raise NotImplementedError
+
+    def predict(self, state: State, x: Tree) -> Tensor:
+        """Return the outputs (B, C) for inputs (B, ...)."""
+        raise NotImplementedError
+
+    def path(self, state: State, batch: Batch) -> Iterator[State]:
+        """Yield the state after each inner step; the last one is what `update` returns."""
+        yield self.update(state, batch)
+
+    def step(self, state: State, batch: Batch) -> tuple[Tensor, State]:
+        """Return (predict, update); overridden where both share one forward."""
+        return self.predict(state, batch.x), self.update(state, batch)
+
+    def adapt(self, task: Task) -> State:
+        """Return the state after the support set, taken `chunk` rows at a time."""
+        state = self.init(task.context)
+        for batch in chunks(support(task, self.transductive), self.chunk):
+            state = self.update(state, batch)
+        return state
+
+    def outer(self, task: Task) -> Tensor:
+        """Return the meta-loss () of one task: the query loss after adaptation."""
+        out = self.predict(self.adapt(task), task.query.x)
+        return self.model.loss(out, task.query.y, task.query.known)
+
+    def penalty(self) -> Tensor:
+        """Return what the outer loss adds once per step to keep the learned rule near its start; by default 0."""
+        return torch.zeros(())
+
+    def commit(self, state: State) -> dict[str, Tensor]:
+        """Return the model parameters, by name, that a state stands for; empty where it stands for none."""
+        return {}
+
+    @contextmanager
+    def set(self, values: dict[str, float]) -> Iterator[None]:
+        """Set attributes for the length of a block, e.g. a point of the `tune` grid."""
+        old = {name: getattr(self, name) for name in values}
+        try:
+            for name, value in values.items():
+                setattr(self, name, value)
+            yield
+        finally:
+            for name, value in old.items():
+                setattr(self, name, value)
+
+
+def support(task: Task, transductive: bool) -> Batch:
+    """Return the batch that `update` sees: the support, with the unlabelled query rows behind it if transductive."""
+    if not transductive:
+        return task.support
+    s, q = task.support, task.query
+    x = torch.utils._pytree.tree_map(lambda a, b: torch.cat([a, b]), s.x, q.x)
+    unlabelled = torch.zeros_like(q.mask)
+    y = torch.cat([s.y, torch.zeros_like(q.y)])
+    return Batch(x, y, torch.cat([s.mask, q.mask]), torch.cat([s.known, unlabelled]), s.event)
+
+
+def chunks(batch: Batch, rows: int | None) -> Iterator[Batch]:
+    """Yield the batch `rows` rows at a time; the whole batch if None."""
+    total = batch.y.shape[0]
+    if rows is None or rows >= total:
+        yield batch
+        return
+    for first in range(0, total, rows):
+        part = slice(first, first + rows)
+        x = torch.utils._pytree.tree_map(lambda leaf, part=part: leaf[part], batch.x)
+        yield Batch(x, batch.y[part], batch.mask[part], batch.known[part], batch.event)
+
+
+def truncate(batch: Batch, rows: int) -> Batch:
+    """Return the batch (..., B) with only its first `rows` rows existing."""
+    keep = (torch.arange(batch.y.shape[-1], device=batch.y.device) < rows).to(batch.mask)
+    return batch._replace(mask=batch.mask * keep, known=batch.known * keep)

@@ -1,0 +1,49 @@
+"""Read this first: config -> data, model, stages -> results."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from metarun import build, manifest, report, resume
+from metarun.config import run_folder
+from metarun.contest import contest
+from metarun.evaluate import Judge
+from metarun.pipeline import Pipeline
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Run what a config describes, or show it if it is finished, and return its summary.
+
+    Raises:
+        MetarunError: the data cannot be had, the run in this folder was another one, a loss is not a number.
+    """
+    began = time.monotonic()
+    folder = Path(run_folder(cfg)).resolve()
+    if cfg.trainer.threads is not None:
+        torch.set_num_threads(cfg.trainer.threads)
+    data = build.dataset(cfg)
+    described = data.describe()
+    finished = resume.take_up(folder, cfg, described)
+    if finished is not None:
+        report.show(finished)
+        return finished
+    manifest.start(folder, cfg, described)
+    judge = Judge(
+        data,
+        metric=cfg.evaluate.metric,
+        validation_tasks=cfg.evaluate.validation_tasks,
+        chunk=cfg.evaluate.chunk,
+        vmapped=cfg.trainer.vmap,
+        device="cpu",
+    )
+    pipeline = Pipeline(cfg, data, folder, judge)
+    products = pipeline.run()
+    summary = contest(pipeline, products, described, time.monotonic() - began)
+    manifest.finish(folder)
+    report.show(summary)
+    return summary

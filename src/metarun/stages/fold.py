@@ -1,0 +1,90 @@
+"""Adapting one state, or one state per key, batch after batch without an outer loss: transfer, online and adaptive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from metarun.rule import Batch, Rule, State
+from metarun.stages.loop import Stage
+from metarun.tasks import over_tasks
+
+
+class Fold(Stage):
+    """Folds a rule's update over batches; the state is part of the checkpoint."""
+
+    rate_key = "the strategy's inner_lr"
+
+    def __init__(self, rule: Rule, state: State) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.rule, self.state = rule, state
+
+    def configure_optimizers(self) -> None:
+        """Return nothing: the rule is the optimiser."""
+        return
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state too."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["state"] = self.state
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the state too."""
+        super().on_load_checkpoint(checkpoint)
+        self.state = checkpoint["state"]
+
+    @torch.no_grad()
+    def watch(self) -> None:
+        """Remember whether the state is still finite."""
+        total = [leaf.sum() for leaf in torch.utils._pytree.tree_leaves(self.state) if leaf.is_floating_point()]
+        self.recent = torch.stack(total).sum()
+
+
+class Transfer(Fold):
+    """One state adapted on pooled batches: what transfer writes back."""
+
+    def training_step(self, batch: Batch, index: int) -> None:
+        """Update once."""
+        with torch.no_grad():
+            self.state = self.rule.update(self.state, batch)
+        self.watch()
+
+    def committed(self) -> dict[str, Tensor]:
+        """Return the parameters that the state stands for."""
+        return self.rule.commit(self.state)
+
+
+class Online(Fold):
+    """A state per key, each key's rows in order: what online and adaptive write back is the mean over keys."""
+
+    def __init__(self, rule: Rule, state: State, vmapped: bool) -> None:
+        super().__init__(rule, state)
+        self.vmapped = vmapped
+
+    def training_step(self, batch: tuple[slice, Batch], index: int) -> None:
+        """Update the keys of one batch of streams by one chunk."""
+        keys, chunk = batch
+        with torch.no_grad():
+            part = tree_map(lambda leaf: leaf[keys], self.state)
+            part = over_tasks(self.rule.update, self.vmapped)(part, chunk)
+
+            def put(whole: Tensor, new: Tensor) -> Tensor:
+                whole[keys] = new
+                return whole
+
+            self.state = tree_map(put, self.state, part)
+        self.watch()
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move the chunk, not the slice."""
+        keys, chunk = batch
+        return keys, super().transfer_batch_to_device(chunk, device, dataloader_idx)
+
+    def committed(self) -> dict[str, Tensor]:
+        """Return the mean over keys of what their states stand for."""
+        each = over_tasks(self.rule.commit, self.vmapped)(self.state)
+        return {name: value.mean(0) for name, value in each.items()}

@@ -1,0 +1,32 @@
+"""The meta-update: the outer loss through the inner loop, averaged over a batch of tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from metarun.rule import Rule, Task
+from metarun.stages.loop import Stage
+from metarun.stages.pretrain import decaying_adam
+from metarun.tasks import outer
+
+
+class Meta(Stage):
+    """Trains whatever a rule has declared as learned; it knows no algorithm."""
+
+    rate_key = "pipeline.meta.lr"
+
+    def __init__(self, rule: Rule, lr: float, steps: int, vmapped: bool) -> None:
+        super().__init__()
+        self.rule, self.lr, self.steps, self.vmapped = rule, lr, steps, vmapped
+
+    def training_step(self, batch: Task, index: int) -> Tensor:
+        """Return the mean outer loss of the tasks, and what keeps the rule near its start."""
+        loss = outer(self.rule, batch, self.vmapped).mean() + self.rule.penalty()
+        self.recent = loss.detach()
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """Return Adam and its schedule."""
+        return decaying_adam(self.parameters(), self.lr, self.steps)

@@ -1,0 +1,38 @@
+"""Pretraining: ordinary batches, one loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metarun.stages.loop import Stage
+
+
+class Pretrain(Stage):
+    """Trains a pretraining task (which owns the model) by Adam at a rate that falls linearly to 0."""
+
+    rate_key = "pretrain.lr"
+
+    def __init__(self, task: Any, steps: int, seed: int) -> None:
+        super().__init__()
+        self.task, self.steps, self.seed = task, steps, seed
+
+    def training_step(self, batch: Any, index: int) -> Tensor:
+        """Return the loss of one batch; its random numbers depend on the step alone."""
+        generator = torch.Generator(device=self.device).manual_seed(self.seed * 1_000_003 + self.position)
+        loss: Tensor = self.task.loss(*batch, generator)
+        self.recent = loss.detach()
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """Return Adam and its schedule."""
+        return decaying_adam(self.parameters(), self.task.lr, self.steps)
+
+
+def decaying_adam(parameters: Any, lr: float, steps: int) -> dict[str, Any]:
+    """Return Adam whose rate falls linearly to 0 over `steps`, as Lightning wants it."""
+    optimizer = torch.optim.Adam([p for p in parameters if p.requires_grad], lr)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

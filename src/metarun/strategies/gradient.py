@@ -1,0 +1,142 @@
+"""Gradient steps on the support loss: MAML, FOMAML, ANIL, Meta-SGD, fine-tuning, linear probe, online SGD, L2-SP are settings.
+
+Finn, Abbeel and Levine, "Model-agnostic meta-learning", ICML 2017; Li et al., "Meta-SGD", 2017 (learned rates);
+Raghu et al., "Rapid learning or feature reuse?", ICLR 2020 (head only); Li, Grandvalet and Davoine, ICML 2018 (L2-SP).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad
+
+from metarun.model import Model
+from metarun.rule import Batch, Rule, State
+
+HEAD = "head"
+
+
+class Gradient(Rule):
+    """theta <- theta - rate * gradient of the mean support loss, `steps` times per batch.
+
+    `moves`: "head" adapts the head's weight; "all" also the backbone, where tables of embeddings move by the rows that
+    the task looks up (`context["rows"]`). `shrink`: rows of prior belief; the mean gradient is scaled by
+    n / (n + shrink), so that one rate serves small and large supports. `anchor`: weight of |theta - start|^2.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        moves: str = "head",
+        steps: int = 1,
+        inner_lr: float = 0.01,
+        first_order: bool = False,
+        learn_rate: str = "none",
+        learns: str = "all",
+        shrink: float = 0.0,
+        anchor: float = 0.0,
+        chunk: int | None = None,
+        tune: dict[str, list[float]] | None = None,
+    ) -> None:
+        super().__init__(model)
+        self.moves, self.steps, self.inner_lr, self.first_order = moves, steps, inner_lr, first_order
+        self.shrink, self.anchor, self.chunk, self.tune = shrink, anchor, chunk, tune
+        model.backbone.requires_grad_(learns == "all")
+        shapes = {HEAD: model.head.weight.shape if learn_rate == "parameter" else ()}
+        if moves == "all":
+            shapes |= {name: () for name, _ in model.backbone.named_parameters()}
+        self.log_scale = nn.ParameterDict(
+            {
+                name.replace(".", "_"): nn.Parameter(torch.zeros(shape), requires_grad=learn_rate != "none")
+                for name, shape in shapes.items()
+            }
+        )
+
+    @property
+    def sees(self) -> str:
+        """Head only: features, which the engine encodes once."""
+        return "features" if self.moves == "head" else "inputs"
+
+    def start(self, context: dict[str, Any]) -> dict[str, Tensor]:
+        """Return what moves, by name, before any label."""
+        theta: dict[str, Tensor] = {HEAD: self.model.head.start(context)}
+        if self.moves == "all":
+            theta |= dict(self.model.backbone.named_parameters())
+            for column, ids in context.get("rows", {}).items():
+                theta |= {name: theta[name][ids] for name in self.model.backbone.tables[column] if name in theta}
+        return theta
+
+    def init(self, context: dict[str, Any]) -> State:
+        """Return the start, the rate, and what stays fixed during the task."""
+        theta = self.start(context)
+        rate = context["rate"] if "rate" in context else torch.as_tensor(self.inner_lr).to(theta[HEAD])
+        state: State = {"theta": theta, "rate": rate}
+        if self.anchor:
+            state["start"] = theta
+        if "rows" in context:
+            fixed = dict(self.model.backbone.named_buffers())
+            tables = self.model.backbone.tables
+            state["fixed"] = {n: fixed[n][ids] for c, ids in context["rows"].items() for n in tables[c] if n in fixed}
+        return state
+
+    def features(self, state: State, theta: dict[str, Tensor], x: Any) -> Tensor:
+        """Return features (B, D) under the moved parameters."""
+        if self.moves == "head":
+            return x  # type: ignore[no-any-return]
+        moved = {name: value for name, value in theta.items() if name != HEAD}
+        features: Tensor = functional_call(self.model.backbone, {**moved, **state.get("fixed", {})}, (x,))
+        return features
+
+    def gradient(self, state: State, batch: Batch) -> dict[str, Tensor]:
+        """Return the gradient of the mean loss over known rows, closed form where only a linear head moves."""
+        theta, n = state["theta"], batch.known.sum()
+        if self.moves == "head" and hasattr(self.model.objective, "residual"):
+            out = self.model.head(theta[HEAD], batch.x)
+            design, _ = self.model.head.split(batch.x)
+            residual = self.model.objective.residual(out, batch.y) * batch.known[..., None]
+            return {HEAD: design.mT @ residual / n.clamp(min=1.0)}
+
+        def loss(theta: dict[str, Tensor]) -> Tensor:
+            return self.model.loss(self.model.head(theta[HEAD], self.features(state, theta, batch.x)), batch.y, batch.known)
+
+        gradient: dict[str, Tensor] = grad(loss)(theta)
+        return gradient
+
+    def direction(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the step direction of a gradient; a learned update rule changes it here."""
+        return gradient
+
+    def path(self, state: State, batch: Batch) -> Iterator[State]:
+        """Yield the state after each gradient step."""
+        n = batch.known.sum()
+        weight = n / (n.clamp(min=1.0) + self.shrink)
+        for _ in range(int(self.steps)):
+            g = self.direction(self.gradient(state, batch))
+            if self.first_order:
+                g = {name: value.detach() for name, value in g.items()}
+            if self.anchor:
+                pull = {k: 2 * self.anchor * (v - state["start"][k]) for k, v in state["theta"].items()}
+                g = {name: value + pull[name] * (n > 0) for name, value in g.items()}
+            rate = {name: state["rate"] * weight * self.log_scale[name.replace(".", "_")].exp() for name in g}
+            state = {**state, "theta": {k: v - rate[k] * g[k] for k, v in state["theta"].items()}}
+            yield state
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Return the state after `steps` gradient steps on one batch."""
+        for state in self.path(state, batch):  # noqa: B020  the last state is the result
+            pass
+        return state
+
+    def predict(self, state: State, x: Any) -> Tensor:
+        """Return outputs (B, C)."""
+        out: Tensor = self.model.head(state["theta"][HEAD], self.features(state, state["theta"], x))
+        return out
+
+    def commit(self, state: State) -> dict[str, Tensor]:
+        """Return the moved parameters under their names in the model."""
+        theta = state["theta"]
+        return {"head.weight": theta[HEAD]} | {f"backbone.{k}": v for k, v in theta.items() if k != HEAD}

@@ -1,0 +1,53 @@
+"""The closed form with a meta-learned prior: mean, covariance and noise are trained through the solution.
+
+Bertinetto et al., "Meta-learning with differentiable closed-form solvers", ICLR 2019; Harrison, Sharma and Pavone,
+"Meta-learning priors for efficient online Bayesian regression" (ALPaCA), WAFR 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metarun.model import Model
+from metarun.rule import Task
+from metarun.strategies.gaussian import Gaussian
+from metarun.strategies.prior import estimate
+
+
+class MetaRidge(Gaussian):
+    """The prior starts at its maximum-likelihood estimate (or isotropic) and is then trained on the query loss."""
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        prior_init: str,
+        learns: str,
+        noise: float,
+        tune: dict[str, list[float]] | None = None,
+    ) -> None:
+        super().__init__(model, tune)
+        self.prior_init, self.noise = prior_init, noise
+        model.backbone.requires_grad_(learns == "all")
+        dim = model.head.weight.shape[0]
+        self.mean = nn.Parameter(torch.zeros(dim))
+        self.root = nn.Parameter(torch.eye(dim))  # precision = root @ root.T, in units of the noise
+
+    def prepare(self, tasks: Iterator[Task]) -> None:
+        """Start from the estimated prior."""
+        if self.prior_init == "isotropic":
+            return
+        prior = estimate(self.model, tasks)
+        precision = torch.linalg.inv(prior.covariance.double()) * prior.noise
+        with torch.no_grad():
+            self.mean.copy_(prior.mean)
+            self.root.copy_(torch.linalg.cholesky(precision))
+
+    def prior(self, context: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return the learned mean around the start and the learned precision."""
+        precision = self.root @ self.root.mT * self.noise
+        return self.model.head.start(context) + self.mean[:, None], precision

@@ -1,0 +1,106 @@
+"""The tasks protocol: adapt on the support, score on the query, many tasks at once.
+
+Shapes: T tasks; every leaf of a batched `Task` has the leading axis T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from metarun.rule import Rule, Task, truncate
+
+Chunked = Callable[[Tensor], Task]
+
+
+def over_tasks(function: Callable[..., Any], vmapped: bool = True) -> Callable[..., Any]:
+    """Return the function of one task as a function of a batch of tasks; a plain loop if not vmapped."""
+    if vmapped:
+        return vmap(function)
+
+    def loop(*arguments: Any) -> Any:
+        leaves, tree = tree_flatten(arguments)
+        results = [function(*tree_unflatten([leaf[i] for leaf in leaves], tree)) for i in range(len(leaves[0]))]
+        parts = [tree_flatten(result) for result in results]
+        return tree_unflatten([torch.stack(leaf) for leaf in zip(*(p[0] for p in parts), strict=True)], parts[0][1])
+
+    return loop
+
+
+def encode(rule: Rule, task: Task) -> Task:
+    """Return the tasks as the rule wants to see them: features computed once, or table rows numbered per task."""
+    if rule.sees == "features":
+        s, q = task.support, task.query
+        return task._replace(support=s._replace(x=flat(rule.model.features, s.x)), query=q._replace(x=flat(rule.model.features, q.x)))
+    if getattr(rule, "moves", "head") == "all":
+        return gather(rule, task)
+    return task
+
+
+def flat(function: Callable[[Any], Tensor], x: Any) -> Tensor:
+    """Return function(x) for x with leading axes (T, B), computed as one batch of T * B rows."""
+    lead = tree_flatten(x)[0][0].shape[:2]
+    out = function(tree_map(lambda leaf: leaf.flatten(0, 1), x))
+    return out.unflatten(0, lead)
+
+
+def gather(rule: Rule, task: Task) -> Task:
+    """Return the tasks with ids renumbered from 0 and `context["rows"]` saying which table row each number is.
+
+    A task then moves copies of the rows that it looks up, never a copy of the table.
+    """
+    support, query, rows = dict(task.support.x), dict(task.query.x), {}
+    for column in rule.model.backbone.tables:
+        rows[column] = torch.cat([support[column], query[column]], 1)
+        place = torch.arange(rows[column].shape[1]).expand_as(rows[column])
+        support[column], query[column] = place.split([support[column].shape[1], query[column].shape[1]], 1)
+    context = {**task.context, "rows": rows}
+    return Task(context, task.support._replace(x=support), task.query._replace(x=query))
+
+
+def predictions(rule: Rule, task: Task, vmapped: bool = True) -> Tensor:
+    """Return the query outputs (T, Q, C) after adapting on the supports."""
+    encoded = encode(rule, task)
+    out: Tensor = over_tasks(lambda t: rule.predict(rule.adapt(t), t.query.x), vmapped)(encoded)
+    return out
+
+
+def outer(rule: Rule, task: Task, vmapped: bool = True) -> Tensor:
+    """Return the meta-loss (T,) of every task."""
+    losses: Tensor = over_tasks(rule.outer, vmapped)(encode(rule, task))
+    return losses
+
+
+def in_chunks(tasks: Any, number: int, chunk: int) -> Iterator[tuple[Tensor, Task]]:
+    """Yield (indices, tasks) for the first `number` tasks, `chunk` at a time."""
+    for indices in torch.arange(number).split(chunk):
+        yield indices, tasks.batch(indices)
+
+
+def judge(
+    rule: Rule,
+    tasks: Any,
+    number: int,
+    support: int,
+    metrics: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]],
+    *,
+    chunk: int = 512,
+    vmapped: bool = True,
+) -> dict[str, Tensor]:
+    """Return each metric (T,) of the first `number` tasks with supports of at most `support` rows.
+
+    metrics: functions of (predictions (T, Q), labels (T, Q), mask (T, Q)) to (T,).
+    """
+    found: dict[str, list[Tensor]] = {name: [] for name in metrics}
+    with torch.no_grad():
+        for _, task in in_chunks(tasks, number, chunk):
+            shortened = task._replace(support=truncate(task.support, support))
+            out = predictions(rule, shortened, vmapped)[..., 0]
+            for name, metric in metrics.items():
+                found[name].append(metric(out, task.query.y, task.query.known))
+    return {name: torch.cat(parts) for name, parts in found.items()}

@@ -1,0 +1,26 @@
+"""Which classes a config may name: ours, torch's, Lightning's, and what METARUN_TRUST names on the shell."""
+
+from __future__ import annotations
+
+import os
+
+from metarun.errors import MetarunError
+
+PREFIXES = ("metarun", "torch", "pytorch_lightning")
+
+
+def trusted() -> tuple[str, ...]:
+    """Return the packages whose classes may be built; METARUN_TRUST is read from the environment alone."""
+    extra = (part.strip().rstrip(".") for part in os.environ.get("METARUN_TRUST", "").split(","))
+    return (*PREFIXES, *(part for part in extra if part))
+
+
+def check_target(key: str, target: object) -> None:
+    """Raise MetarunError unless the `_target_` found at `key` lies in a trusted package."""
+    if isinstance(target, str) and any(target.startswith(f"{package}.") for package in trusted()):
+        return
+    package = str(target).split(".")[0]
+    raise MetarunError(
+        f"{key}={target}: '{package}' is not trusted; give a class of {', '.join(trusted())}, "
+        f"or trust it on the shell: METARUN_TRUST={package}"
+    )

@@ -1,14 +1,10 @@
-"""The command line from end to end: pages, runs through Hydra, sweeps, exit codes, and what is not imported."""
+"""The command line from end to end: runs through Hydra, sweeps, what is refused, and exit codes."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import re
-import subprocess
 import sys
-import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +17,6 @@ from metarun import commandline, config, overrides
 from metarun.cli import main
 from metarun.errors import MetarunError
 
-TESTS = Path(__file__).parent
 Run = Callable[..., int]
 
 
@@ -145,6 +140,17 @@ def test_interrupt_that_lightning_turned_into_an_exit(monkeypatch: pytest.Monkey
     assert main(["seed=1"]) == 130
 
 
+def test_interrupt_that_a_clean_up_turned_into_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_words: list[str]) -> int:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise MetarunError("half done")
+
+    monkeypatch.setattr("metarun.cli._dispatch", fail)
+    assert main(["seed=1"]) == 130
+
+
 def test_whole_sweep_is_checked_before_its_first_run(
     runs: list[DictConfig], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,105 +225,6 @@ def test_flags_are_told_from_overrides() -> None:
     assert line == commandline.CommandLine(["-m", "--info", "config"], ["seed=1"])
     assert line.multirun
     assert line.inspects
-
-
-# Pages
-
-
-def test_bare_command_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
-    out = capsys.readouterr().out
-    assert "metarun +experiment=movielens_maml" in out
-    assert "metarun list" in out
-
-
-def test_every_command_of_the_pages_is_accepted() -> None:
-    from metarun import pages
-
-    for command, _ in (*pages.WELCOME, *pages.EXAMPLES):
-        words = [word.strip("'") for word in command.split()[1:]]
-        if words[0] not in ("list", "show", "report", "--help"):
-            for point in overrides.points(commandline.check(commandline.read(words))):
-                assert config.compose(point)
-
-
-@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], ["+experiment=movielens_maml", "--help"]])
-def test_help_names_verbs_groups_and_fields(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(words) == 0
-    out = capsys.readouterr().out
-    for word in ("list", "show", "data", "report", "meta/maml*", "movielens_compare", "seed=0", "METARUN_TRUST", "-m"):
-        assert word in out
-
-
-@pytest.mark.parametrize("columns", [40, 80, 120])
-@pytest.mark.parametrize("words", [[], ["--help"], ["list"]])
-def test_pages_fit_the_terminal(
-    words: list[str], columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    assert main(words) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert all(line == line.rstrip() for line in lines)
-    if columns >= 80:
-        assert max(map(len, lines)) <= columns
-
-
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
-    assert re.match(r"metarun \d+\.\d+\.\d+ \(Python 3\.\d+\.\d+, torch .*hydra-core 1\.3", capsys.readouterr().out)
-
-
-# In a process of its own
-
-NO_TORCH = """
-import sys
-from metarun.cli import main
-code = main(sys.argv[1:])
-heavy = {"torch", "pandas", "numpy", "pytorch_lightning", "matplotlib"} & set(sys.modules)
-print("HEAVY", *sorted(heavy), file=sys.stderr)
-print("HYDRA", "hydra" in sys.modules, file=sys.stderr)
-sys.exit(code)
-"""
-
-
-def shell(*words: str, **env: str) -> tuple[subprocess.CompletedProcess[str], float]:
-    before = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", NO_TORCH, *words], capture_output=True, text=True, env=os.environ | env, timeout=60
-    )
-    return done, time.perf_counter() - before
-
-
-CASES: list[tuple[list[str], int, bool, float]] = [
-    ([], 0, False, 0.8),
-    (["--help"], 0, False, 0.8),
-    (["list"], 0, False, 0.8),
-    (["show", "strategy/meta/maml"], 0, False, 0.8),
-    (["backbone.dmi=3"], 2, True, 2.0),
-    (["-m", "strategy=meta/maml,meta/ridge", "seed=0,1,x"], 2, True, 2.0),
-]
-
-
-@pytest.mark.parametrize(("words", "code", "hydra", "seconds"), CASES, ids=[" ".join(case[0]) for case in CASES])
-def test_quick_without_torch(words: list[str], code: int, hydra: bool, seconds: float) -> None:
-    done, took = shell(*words)
-    assert done.returncode == code, done.stderr
-    assert done.stderr.splitlines()[-2:] == ["HEAVY", f"HYDRA {hydra}"]
-    assert took < 3 * seconds  # three times: the machine may be busy
-
-
-def test_users_package_from_the_shell() -> None:
-    env = {"METARUN_CONF": str(TESTS / "mylab" / "conf"), "PYTHONPATH": str(TESTS)}
-    done, _ = shell("-c", "job", "+experiment=mylab_timid", METARUN_TRUST="mylab", **env)
-    assert "_target_: mylab.rules.Timid" in done.stdout
-    done, _ = shell("+experiment=mylab_timid", **env)
-    assert done.returncode == 2
-    assert "METARUN_TRUST=mylab" in done.stderr.splitlines()[0]
-
-
-def test_plain_ascii_locale() -> None:
-    done, _ = shell("list", LANG="C", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
-    assert done.returncode == 0, done.stderr
 
 
 def test_verbs_are_the_ones_that_typer_knows() -> None:

@@ -51,3 +51,10 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; nobody else may be writing in it."""
+    for path in Path(folder).rglob(".*.*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -26,12 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except MetarunError as error:
+        if _interrupted(error):
+            return _stopped(words)
         _complain(error)
         return BAD_INPUT
     except KeyboardInterrupt:
         return _stopped(words)
     except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):
+        if _interrupted(stop):
             return _stopped(words)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BrokenPipeError:
@@ -70,6 +72,7 @@ def _run(words: list[str]) -> int:
         if not line.inspects:
             _writable(Path(composed[0].paths.outputs).expanduser())
     import hydra
+    from hydra.core.hydra_config import HydraConfig
 
     before, sys.argv = sys.argv, ["metarun", *line.flags, *checked]
     _refused = []
@@ -78,6 +81,7 @@ def _run(words: list[str]) -> int:
         return BAD_INPUT if _refused else 0
     finally:
         sys.argv, _refused = before, None
+        HydraConfig.instance().cfg = None
 
 
 def _job(_cfg: DictConfig) -> Any:
@@ -113,6 +117,13 @@ def _writable(folder: Path) -> None:
 def _complain(error: MetarunError) -> None:
     sys.stdout.flush()
     print(f"metarun: {error}", file=sys.stderr)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C lies behind an error: Lightning makes it an exit, a half-done clean-up anything."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _stopped(words: Sequence[str]) -> int:

@@ -19,10 +19,9 @@ def typed_as(cfg: DictConfig, path: str) -> str:
         key = word.lstrip("~").split("=")[0]
         if key == path or (path.startswith(f"{key}.") and key not in options.groups()):
             return str(word.rstrip("=") if word.startswith("~") else word)
+    inside = f"{path.removeprefix('experiment.')}."
     for option in cfg.composed.options:
-        if option.startswith("experiment/") and any(
-            f"{field.name}.".startswith(f"{path}.") for field in schema(option)
-        ):
+        if option.startswith("experiment/") and any(f"{field.name}.".startswith(inside) for field in schema(option)):
             return f"{option}.yaml: {path}"
     return path
 

@@ -107,7 +107,7 @@ def _identity(overrides: Iterable[str]) -> list[str]:
 
 def run_folder(cfg: DictConfig) -> Path:
     """Return the folder of this run: Hydra's, or outside of a command the one that Hydra would take."""
-    if HydraConfig.initialized():
+    if HydraConfig.initialized() and not OmegaConf.is_missing(HydraConfig.get().runtime, "output_dir"):
         return Path(str(HydraConfig.get().runtime.output_dir))
     home = Path(str(cfg.paths.outputs)).expanduser() / str(cfg.name)
     return home / _numbered(home, run_id(cfg.composed.overrides), str(cfg.resume))

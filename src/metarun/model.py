@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -32,9 +33,18 @@ class Model(nn.Module):
 
     def loss(self, out: Tensor, y: Tensor, known: Tensor) -> Tensor:
         """Return the mean loss () over the rows whose label is known; 0 if none is."""
-        return masked_mean(self.objective.rows(out, y), known)
+        return masked_mean(self.objective.rows(out, readable(y, known)), known)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Return the mean () of values (B,) where mask (B,) is 1, or 0 where nothing is."""
     return (values * mask).sum() / mask.sum().clamp(min=1.0)
+
+
+def readable(y: Tensor, known: Tensor) -> Tensor:
+    """Return labels (B, ...) with 0 where known (B,) is 0.
+
+    Hiding a label before the loss, not the loss behind it, keeps even a nan out of the value and of its gradient.
+    """
+    shown = (known > 0).reshape(known.shape + (1,) * (y.ndim - known.ndim))
+    return torch.where(shown, y, torch.zeros_like(y))

@@ -198,7 +198,7 @@ class Pipeline:
         """Let a rule estimate its constants from the training users of a round."""
 
         def batches() -> Any:
-            for users in self.data.training_users(number, self.cfg.pipeline.rounds):
+            for users in self.data.training_users(number, self.cfg.pipeline.rounds, everyone=rule.everyone):
                 task = self.data.training_task(users)
                 yield encode(rule, task) if rule.sees == "features" else task
 

@@ -1,18 +1,58 @@
-"""Whether a run's folder is taken up, shown, or refused."""
+"""Whether a run's folder is taken up, shown, or refused; one process at a time works in it."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from metarun import manifest
+from metarun import atomic, manifest
 from metarun.errors import MetarunError
 from metarun.results import read_json
 
-SUMMARY = "summary.json"
+SUMMARY, LOCK = "summary.json", ".lock"
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep every other process out of a run's folder; the system itself lets go when this process dies, however.
+
+    A finished run is only read, so it is not locked.
+
+    Raises:
+        MetarunError: another process works in it, or the folder cannot be written.
+    """
+    if (folder / SUMMARY).exists():
+        yield
+        return
+    path = folder / LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise MetarunError(f"cannot write {path}: {error.strerror}; set paths.outputs to a folder that can be") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise MetarunError(
+                f"another process ({file.read().strip() or 'just started'}) is working in {folder}. "
+                "Wait until it has ended, or start a new run beside it with resume=never."
+            ) from None
+        except OSError as error:
+            print(f"{folder} cannot be locked ({error.strerror}): start no second run in it.", file=sys.stderr)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+        file.flush()
+        atomic.sweep(folder)
+        yield
 
 
 def take_up(folder: Path, cfg: DictConfig, data: dict[str, Any]) -> dict[str, Any] | None:

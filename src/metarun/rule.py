@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from metarun.model import Model
 
@@ -34,7 +35,7 @@ class Batch(NamedTuple):
 class Task(NamedTuple):
     """What one adaptation gets to see (context, support) and what it is judged on (query)."""
 
-    context: dict[str, Tensor]  # known before any label: key, user features, what varies on a vmapped axis
+    context: dict[str, Any]  # tensors known before any label: key, user features, what varies on a vmapped axis
     support: Batch
     query: Batch
 
@@ -48,8 +49,14 @@ class Rule(nn.Module):
     transductive: ClassVar[bool] = False
     """True: the engine appends the query rows to the support with known = 0."""
 
+    everyone: ClassVar[bool] = False
+    """True: `prepare` sees all training tasks; False: those that pretraining did not see, which look like new ones."""
+
     chunk: int | None = None
     """Rows per update when a task's support arrives; None: all at once."""
+
+    moves: str = "head"
+    """"all": the engine tells each task which rows of the backbone's tables it looks up, as `context["rows"]`."""
 
     tune: dict[str, list[float]] | None = None
     """Grid of attribute values that validation tasks choose from, per support size."""
@@ -60,13 +67,13 @@ class Rule(nn.Module):
 
     @property
     def sees(self) -> str:
-        """"features": the engine encodes the whole flat batch once, outside vmap; "inputs": the rule encodes."""
+        """ "features": the engine encodes the whole flat batch once, outside vmap; "inputs": the rule encodes."""
         return "inputs"
 
     def prepare(self, tasks: Iterator[Task]) -> None:
         """Estimate constants from batches of training tasks, features already encoded; by default nothing."""
 
-    def init(self, context: dict[str, Tensor]) -> State:
+    def init(self, context: dict[str, Any]) -> State:
         """Return the state before any label: only what moves, plus counters, memories, statistics."""
         raise NotImplementedError
 
@@ -98,11 +105,11 @@ class Rule(nn.Module):
         out = self.predict(self.adapt(task), task.query.x)
         return self.model.loss(out, task.query.y, task.query.known)
 
-    def penalty(self) -> Tensor:
+    def regulariser(self) -> Tensor:
         """Return what the outer loss adds once per step to keep the learned rule near its start; by default 0."""
         return torch.zeros(())
 
-    def commit(self, state: State) -> dict[str, Tensor]:
+    def commit(self, state: State) -> dict[str, Tensor]:  # noqa: ARG002  a state may stand for nothing
         """Return the model parameters, by name, that a state stands for; empty where it stands for none."""
         return {}
 
@@ -124,7 +131,7 @@ def support(task: Task, transductive: bool) -> Batch:
     if not transductive:
         return task.support
     s, q = task.support, task.query
-    x = torch.utils._pytree.tree_map(lambda a, b: torch.cat([a, b]), s.x, q.x)
+    x = tree_map(lambda a, b: torch.cat([a, b]), s.x, q.x)
     unlabelled = torch.zeros_like(q.mask)
     y = torch.cat([s.y, torch.zeros_like(q.y)])
     return Batch(x, y, torch.cat([s.mask, q.mask]), torch.cat([s.known, unlabelled]), s.event)
@@ -138,7 +145,7 @@ def chunks(batch: Batch, rows: int | None) -> Iterator[Batch]:
         return
     for first in range(0, total, rows):
         part = slice(first, first + rows)
-        x = torch.utils._pytree.tree_map(lambda leaf, part=part: leaf[part], batch.x)
+        x = tree_map(lambda leaf, part=part: leaf[part], batch.x)
         yield Batch(x, batch.y[part], batch.mask[part], batch.known[part], batch.event)
 
 

@@ -28,10 +28,14 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         torch.set_num_threads(cfg.trainer.threads)
     data = build.dataset(cfg)
     described = data.describe()
-    finished = resume.take_up(folder, cfg, described)
-    if finished is not None:
-        report.show(finished)
-        return finished
+    with resume.hold(folder):
+        summary = resume.take_up(folder, cfg, described) or work(cfg, data, folder, described, began)
+    report.show(summary)
+    return summary
+
+
+def work(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float) -> dict[str, Any]:
+    """Do what is left of a run and return its summary."""
     manifest.start(folder, cfg, described)
     judge = Judge(
         data,
@@ -45,5 +49,4 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     products = pipeline.run()
     summary = contest(pipeline, products, described, time.monotonic() - began)
     manifest.finish(folder)
-    report.show(summary)
     return summary

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import torch
 
 from metarun import atomic
+from metarun.errors import MetarunError
 from metarun.results import write_jsonl
 
 MODEL, METRICS, LAST = "model.ckpt", "metrics.jsonl", "last.ckpt"
@@ -28,27 +32,48 @@ class Store:
     def load(self, key: str) -> dict[str, Any] | None:
         """Return what a stage left, plain values and tensors; None if it is not finished."""
         path = self.place(key) / MODEL
-        if not path.exists():
-            return None
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return found
+        return read(path) if path.exists() else None
 
     def save(self, key: str, content: dict[str, Any], rows: list[dict[str, Any]]) -> None:
         """Keep what a stage leaves; its running checkpoint goes."""
         place = self.place(key)
-        place.mkdir(parents=True, exist_ok=True)
         write_jsonl(place / METRICS, rows)
-        atomic.write(place / MODEL, lambda file: torch.save(content, file))
+        write(place / MODEL, content)
         (place / LAST).unlink(missing_ok=True)
-        (place / LAST).with_suffix(".part").unlink(missing_ok=True)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the metrics of all finished stages, in the order of their keys."""
+        """Return the metrics of all finished stages: rounds in order, within one by name."""
         found = []
-        for path in sorted(self.folder.glob(f"*/{METRICS}")):
-            found += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for path in sorted(self.folder.glob(f"*/{METRICS}"), key=lambda path: in_order(path.parent.name)):
+            if (path.parent / MODEL).exists():
+                found += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return found
 
     def clear(self) -> None:
         """Forget everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def in_order(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts 2-meta before 10-meta, and own-... behind both."""
+    return [(int(part), "") if part.isdigit() else (2**31, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write plain values and tensors whole or not at all; raises MetarunError where the disk refuses."""
+    # torch hides a full disk behind an error of its own when it writes to a file, so it writes to memory first.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    atomic.write(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what `write` wrote, on the CPU, without running any code; raises MetarunError for a damaged file."""
+    try:
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise MetarunError(
+            f"cannot read {path} ({reason}): remove this file, and the same command does its stage again"
+        ) from error
+    return found

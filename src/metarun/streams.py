@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from metarun.errors import MetarunError
 from metarun.rule import Batch, Rule, State, chunks
@@ -29,7 +30,7 @@ def encode(rule: Rule, stream: Stream) -> Stream:
     Raises:
         MetarunError: the rule moves table rows, which a stream of single rows does not know in advance.
     """
-    if getattr(rule, "moves", "head") == "all":
+    if rule.moves == "all":
         raise MetarunError("moves=all adapts the rows of a whole task, which a stream does not know: use moves=head.")
     if rule.sees == "features":
         return stream._replace(batch=stream.batch._replace(x=flat(rule.model.features, stream.batch.x)))
@@ -38,9 +39,14 @@ def encode(rule: Rule, stream: Stream) -> Stream:
 
 def time_chunks(batch: Batch, rows: int) -> Iterator[Batch]:
     """Yield (K, rows) pieces of a (K, L) batch in time order."""
-    turned = Batch(*torch.utils._pytree.tree_map(lambda leaf: leaf.movedim(1, 0), tuple(batch[:4])), batch.event)
-    for part in chunks(turned, rows):
-        yield Batch(*torch.utils._pytree.tree_map(lambda leaf: leaf.movedim(0, 1), tuple(part[:4])), batch.event)
+    for part in chunks(turned(batch), rows):
+        yield turned(part)
+
+
+def turned(batch: Batch) -> Batch:
+    """Return a batch (K, L) as (L, K), or back; the event has no rows."""
+    x, y, mask, known = tree_map(lambda leaf: leaf.transpose(0, 1), (batch.x, batch.y, batch.mask, batch.known))
+    return Batch(x, y, mask, known, batch.event)
 
 
 def start(rule: Rule, stream: Stream, vmapped: bool = True) -> State:

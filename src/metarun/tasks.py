@@ -13,9 +13,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from metarun.rule import Rule, Task, truncate
-
-Chunked = Callable[[Tensor], Task]
+from metarun.rule import Batch, Rule, Task, truncate
 
 
 def over_tasks(function: Callable[..., Any], vmapped: bool = True) -> Callable[..., Any]:
@@ -35,18 +33,19 @@ def over_tasks(function: Callable[..., Any], vmapped: bool = True) -> Callable[.
 def encode(rule: Rule, task: Task) -> Task:
     """Return the tasks as the rule wants to see them: features computed once, or table rows numbered per task."""
     if rule.sees == "features":
-        s, q = task.support, task.query
-        return task._replace(support=s._replace(x=flat(rule.model.features, s.x)), query=q._replace(x=flat(rule.model.features, q.x)))
-    if getattr(rule, "moves", "head") == "all":
-        return gather(rule, task)
-    return task
+
+        def seen(batch: Batch) -> Batch:
+            return batch._replace(x=flat(rule.model.features, batch.x))
+
+        return task._replace(support=seen(task.support), query=seen(task.query))
+    return gather(rule, task) if rule.moves == "all" else task
 
 
 def flat(function: Callable[[Any], Tensor], x: Any) -> Tensor:
     """Return function(x) for x with leading axes (T, B), computed as one batch of T * B rows."""
     lead = tree_flatten(x)[0][0].shape[:2]
     out = function(tree_map(lambda leaf: leaf.flatten(0, 1), x))
-    return out.unflatten(0, lead)
+    return out.reshape(*lead, *out.shape[1:])
 
 
 def gather(rule: Rule, task: Task) -> Task:
@@ -57,8 +56,9 @@ def gather(rule: Rule, task: Task) -> Task:
     support, query, rows = dict(task.support.x), dict(task.query.x), {}
     for column in rule.model.backbone.tables:
         rows[column] = torch.cat([support[column], query[column]], 1)
-        place = torch.arange(rows[column].shape[1]).expand_as(rows[column])
-        support[column], query[column] = place.split([support[column].shape[1], query[column].shape[1]], 1)
+        place = torch.arange(rows[column].shape[1], device=rows[column].device).expand_as(rows[column])
+        shots = support[column].shape[1]
+        support[column], query[column] = place[:, :shots], place[:, shots:]
     context = {**task.context, "rows": rows}
     return Task(context, task.support._replace(x=support), task.query._replace(x=query))
 
@@ -78,7 +78,8 @@ def outer(rule: Rule, task: Task, vmapped: bool = True) -> Tensor:
 
 def in_chunks(tasks: Any, number: int, chunk: int) -> Iterator[tuple[Tensor, Task]]:
     """Yield (indices, tasks) for the first `number` tasks, `chunk` at a time."""
-    for indices in torch.arange(number).split(chunk):
+    for first in range(0, number, chunk):
+        indices = torch.arange(first, min(first + chunk, number))
         yield indices, tasks.batch(indices)
 
 

@@ -17,6 +17,8 @@ class MatrixFactorisation(nn.Module):
     context = 0
     """Width of the side information that the head's start reads."""
 
+    mean: Tensor
+
     def __init__(self, dim: int, bias: bool, *, spec: Spec) -> None:
         super().__init__()
         self.bias = bias

@@ -12,6 +12,8 @@ from metarun.model import Spec
 class FeatureFactorisation(MatrixFactorisation):
     """Adds a linear map of item features to the item's vector and bias, and of user features to the head's start."""
 
+    table: Tensor
+
     def __init__(self, dim: int, bias: bool, *, spec: Spec) -> None:
         super().__init__(dim, bias, spec=spec)
         self.context = spec.context
@@ -31,4 +33,5 @@ class FeatureFactorisation(MatrixFactorisation):
 
     def offset(self, item: Tensor) -> Tensor:
         """Return mean + item bias (...)."""
+        assert self.to_bias is not None
         return super().offset(item) + self.table[item] @ self.to_bias

@@ -138,12 +138,20 @@ class Recommendation(pl.LightningDataModule):
         shift = np.repeat(s.start[kept] - np.append(0, s.count[kept].cumsum()[:-1]), s.count[kept])
         return torch.from_numpy((shift + np.arange(len(shift))).astype(np.int32))
 
-    def training_segments(self, round: int, slices: int) -> NDArray[np.int64]:
-        """Return the segments that the rounds up to this one (counted from 1) adapt on."""
+    def training_segments(self, round: int, slices: int, everyone: bool = False) -> NDArray[np.int64]:
+        """Return the segments that the rounds up to this one (counted from 1) adapt on.
+
+        They are of users whom pretraining did not see, where the split keeps some; `everyone` adds those it saw.
+        """
         if self.by_time:
-            return self.chosen(SLICE + round, 2, new=True)
+            new = self.chosen(SLICE + round, 2, new=True)
+            earlier = [self.chosen(role, 1) for role in (SOURCE, *range(SLICE + 1, SLICE + 1 + round))]
+            return np.unique(np.concatenate(earlier)) if everyone else new
+        if not self.cold:
+            return self.chosen(SOURCE, 1)
         chosen = self.chosen(META, 2)
-        return chosen[hashed(self.split_seed + 3, self.segments.user[chosen]) % np.uint64(slices) < round]
+        chosen = chosen[hashed(self.split_seed + 3, self.segments.user[chosen]) % np.uint64(slices) < round]
+        return np.append(chosen, self.chosen(SOURCE, 1)) if everyone else chosen
 
     def train_tasks(self, round: int, slices: int, seed: int) -> UserTasks:
         """Return random tasks of training users: those of the slices up to a round, or of its stretch of time."""
@@ -177,9 +185,9 @@ class Recommendation(pl.LightningDataModule):
         known = known[np.isin(s.user[known], s.user[withheld])]
         return WarmTasks(self.columns, s, known, withheld, self.supports[-1]) if len(known) else None
 
-    def training_users(self, round: int, slices: int, tasks: int = 256) -> list[Tensor]:
-        """Return segments of training users in batches of alike numbers of rows."""
-        chosen = self.training_segments(round, slices)
+    def training_users(self, round: int, slices: int, tasks: int = 256, everyone: bool = False) -> list[Tensor]:
+        """Return the training segments in batches of alike numbers of rows."""
+        chosen = self.training_segments(round, slices, everyone)
         chosen = chosen[np.argsort(self.segments.count[chosen], kind="stable")]
         return list(torch.from_numpy(chosen).split(tasks))
 

@@ -27,7 +27,8 @@ class Linear(nn.Module):
         if self.side is None:
             return self.weight
         shift = context["features"] @ self.side
-        return self.weight + shift.unflatten(-1, self.weight.shape)
+        start: Tensor = self.weight + shift.reshape(*shift.shape[:-1], *self.weight.shape)
+        return start
 
     def split(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return (design (..., B, D), offset (..., B, 1)): what the weight multiplies, and what is added as it is."""

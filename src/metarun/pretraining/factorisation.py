@@ -14,8 +14,8 @@ class Factorisation(nn.Module):
     A user's weight is the head's start plus a deviation of their own; L2 pulls the deviation, not the start, to zero.
     `drop`: share of the ratings that are predicted from the start alone, as for an unseen user (Volkovs, Yu and
     Poutanen, "DropoutNet", NIPS 2017).
-    `loss`: "mean" over the batch, or "half_sum", the plain 1/2 sum (M - U V^T)^2 of Salakhutdinov and Mnih, "Probabilistic
-    matrix factorization", NIPS 2007, without its priors if l2 = 0.
+    `loss`: "mean" over the batch, or "half_sum", the plain 1/2 sum (M - U V^T)^2 of Salakhutdinov and Mnih,
+    "Probabilistic matrix factorization", NIPS 2007, without its priors if l2 = 0.
     """
 
     def __init__(
@@ -54,15 +54,17 @@ class Factorisation(nn.Module):
         if self.drop:
             kept = torch.rand(len(y), generator=generator, device=y.device) >= self.drop
             own = own * kept[:, None]
-        weight = own + self.model.head.start(context)[..., 0]
-        dim = vector.shape[-1]
-        out = (vector * weight[..., :dim]).sum(-1)
-        penalty = self.l2 * (own[..., :dim].square().sum(-1) + vector.square().sum(-1))
+        # Split, not sliced: the backward pass of a slice fills a matrix with zeros.
+        widths = [vector.shape[-1], own.shape[-1] - vector.shape[-1]]
+        taste, level = own.split(widths, -1)
+        start_taste, start_level = self.model.head.start(context)[..., 0].split(widths, -1)
+        out = (vector * (taste + start_taste)).sum(-1)
+        penalty = self.l2 * (taste.square().sum(-1) + vector.square().sum(-1))
         if backbone.bias:
-            out = out + weight[..., dim] + backbone.offset(x["item"])
-            penalty = penalty + self.bias_l2 * (own[..., dim].square() + backbone.item_bias[x["item"]].square())
-        squares = (out - y).square()
-        return (squares + penalty).mean() if self.kind == "mean" else 0.5 * (squares + penalty).sum()
+            out = out + (level + start_level)[..., 0] + backbone.offset(x["item"])
+            penalty = penalty + self.bias_l2 * (level[..., 0].square() + backbone.item_bias[x["item"]].square())
+        terms: Tensor = (out - y).square() + penalty
+        return terms.mean() if self.kind == "mean" else 0.5 * terms.sum()
 
     @torch.no_grad()
     def finish(self, users: Tensor) -> None:
@@ -76,4 +78,5 @@ class Factorisation(nn.Module):
 
     def known(self, context: dict[str, Tensor]) -> Tensor:
         """Return the weights (users, D) of the users that pretraining saw."""
-        return self.users.weight + self.model.head.start(context)[..., 0]
+        start: Tensor = self.model.head.start(context)[..., 0]
+        return self.users.weight + start

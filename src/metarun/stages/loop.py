@@ -7,11 +7,12 @@ pure function of i, so a resumed run sees exactly the batches that it has not se
 from __future__ import annotations
 
 import logging
-import os
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,29 +20,47 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 
 from metarun.errors import MetarunError
 from metarun.report.progress import Progress
+from metarun.store import LAST, read, write
 
-LAST = "last.ckpt"
+QUIET = (
+    ".*does not have many workers.*",
+    ".*configure_optimizers` returned `None`.*",
+    ".*mid-epoch.*",
+    ".*srun.*",
+    ".*LeafSpec.*",
+    ".*GPU available but not used.*",
+)
 
 
 class Stage(pl.LightningModule):
     """A module whose steps are counted; a stage writes `training_step` and `configure_optimizers`."""
 
+    rate_key = "its rate"
+    """The option to lower where the loss is not a number."""
+
     def __init__(self) -> None:
         super().__init__()
         self.position = 0
+        self.spent = 0.0  # seconds of earlier attempts, up to the checkpoint that was taken up
+        self.began = time.monotonic()
         self.recent = torch.zeros(())
+
+    def seconds(self) -> float:
+        """Return the seconds that the steps so far took, those of earlier attempts included."""
+        return self.spent + time.monotonic() - self.began
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the position."""
-        checkpoint["position"] = self.position
+        checkpoint["position"], checkpoint["seconds"] = self.position, self.seconds()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the position."""
-        self.position = checkpoint["position"]
+        self.position, self.spent = checkpoint["position"], checkpoint["seconds"]
 
 
 class Steps(IterableDataset[Any]):
@@ -55,13 +74,24 @@ class Steps(IterableDataset[Any]):
             yield self.batch(step)
 
 
+class Whole(TorchCheckpointIO):
+    """Checkpoints that are whole or not there; reading one runs no code."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write beside the place and rename."""
+        write(Path(path), checkpoint)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """Return plain values and tensors."""
+        return read(Path(path))
+
+
 class Guard(pl.Callback):
     """Counts steps, saves every `every` steps and when asked to stop, and stops on a loss that is not a number."""
 
     def __init__(self, last: Path, every: int, name: str, steps: int) -> None:
         self.last, self.every, self.name, self.steps = last, every, name, steps
         self.asked: int | None = None
-        self.before: dict[int, Any] = {}
 
     def ask(self, number: int, _frame: FrameType | None) -> None:
         """Remember a signal; a second Ctrl-C does not wait for the end of the step."""
@@ -70,37 +100,50 @@ class Guard(pl.Callback):
         self.asked = number
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen for Ctrl-C and for the end of the machine's time."""
-        if signal.getsignal(signal.SIGINT) is not None:
-            self.before = {number: signal.signal(number, self.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Listen for Ctrl-C and for the end of the machine's time, where Python lets us: in the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self.ask)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
         """Count the step; save where it is time to."""
         pl_module.position += 1
         if not torch.isfinite(pl_module.recent):
-            raise MetarunError(
-                f"the loss of {self.name} is {float(pl_module.recent)} at step {pl_module.position}. What was finished "
-                f"before is kept; lower the rate ({pl_module.rate_key}) and start again."
-            )
+            raise self.diverged(pl_module, f"the loss is {float(pl_module.recent)}")
         if self.asked is not None or (pl_module.position % self.every == 0 and pl_module.position < self.steps):
-            self.save(trainer)
+            trainer.save_checkpoint(self.last)
         if self.asked is not None:
             raise KeyboardInterrupt
 
-    def save(self, trainer: pl.Trainer) -> None:
-        """Write the checkpoint beside its place and rename it."""
-        part = self.last.with_suffix(".part")
-        try:
-            trainer.save_checkpoint(part)
-            os.replace(part, self.last)
-        except OSError as error:
-            raise MetarunError(f"cannot write {self.last} ({error.strerror or error}): free space or set paths.outputs") from error
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Refuse to hand on what the last step broke: its loss was taken before it."""
+        if any(parameter.isnan().any() for parameter in pl_module.parameters()):
+            raise self.diverged(pl_module, "the parameters are not numbers")
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-        self.before = {}
+    def diverged(self, stage: Any, what: str) -> MetarunError:
+        """Return the error that names the step and the option."""
+        return MetarunError(
+            f"{self.name}: {what} at step {stage.position} of {self.steps}. Stopped; the stages that were finished "
+            f"before are kept in {self.last.parent.parent}. Lower {stage.rate_key}."
+        )
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Give the handlers back as they were, and turn Lightning's way of leaving after Ctrl-C back into KeyboardInterrupt."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                if handler is not None:  # None: it was not set from Python
+                    signal.signal(number, handler)
 
 
 def fit(
@@ -114,17 +157,16 @@ def fit(
     save_every: int,
     clip: float | None = None,
 ) -> float:
-    """Run the stage's steps from where its checkpoint stands and return the seconds it took.
+    """Run the stage's steps from where its checkpoint stands and return the seconds they took in all attempts.
 
     Raises:
-        MetarunError: the loss is not a number, or the checkpoint cannot be written.
+        MetarunError: the loss is not a number, or the checkpoint cannot be written or read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     last = folder / LAST
     guard = Guard(last, save_every, name, steps)
-    began = time.monotonic()
+    stage.began = time.monotonic()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), own_signals():
         for words in QUIET:
             warnings.filterwarnings("ignore", message=words)
         runner = pl.Trainer(
@@ -136,30 +178,9 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             gradient_clip_val=clip,
+            plugins=[Whole()],
             callbacks=[guard, Progress(name, steps)],
         )
         loader = DataLoader(Steps(stage, batch, steps), batch_size=None)
-        with _interruptible():
-            runner.fit(stage, loader, ckpt_path=last if last.exists() else None)
-    return time.monotonic() - began
-
-
-QUIET = (
-    ".*does not have many workers.*",
-    ".*`configure_optimizers` returned `None`.*",
-    ".*mid-epoch.*",
-    ".*srun.*",
-    ".*LeafSpec.*",
-    ".*GPU available but not used.*",
-)
-
-
-class _interruptible:
-    """Turns Lightning's own way of leaving after Ctrl-C back into KeyboardInterrupt."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if kind is SystemExit:
-            raise KeyboardInterrupt from error
+        runner.fit(stage, loader, ckpt_path=last if last.exists() else None)
+    return stage.seconds()

@@ -23,7 +23,7 @@ class Meta(Stage):
 
     def training_step(self, batch: Task, index: int) -> Tensor:
         """Return the mean outer loss of the tasks, and what keeps the rule near its start."""
-        loss = outer(self.rule, batch, self.vmapped).mean() + self.rule.penalty()
+        loss = outer(self.rule, batch, self.vmapped).mean() + self.rule.regulariser()
         self.recent = loss.detach()
         return loss
 

@@ -46,7 +46,8 @@ class Gaussian(Rule):
 
     def weight(self, state: State) -> Tensor:
         """Return the posterior mean (D, C)."""
-        return state["mean"] + torch.linalg.solve(state["A"], state["b"])  # type: ignore[no-any-return]
+        weight: Tensor = state["mean"] + torch.linalg.solve(state["A"], state["b"])
+        return weight
 
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Return outputs (B, C)."""

@@ -1,4 +1,4 @@
-"""Gradient steps on the support loss: MAML, FOMAML, ANIL, Meta-SGD, fine-tuning, linear probe, online SGD, L2-SP are settings.
+"""Gradient steps on the support loss; MAML, FOMAML, ANIL, Meta-SGD, fine-tuning, linear probe, SGD, L2-SP are settings.
 
 Finn, Abbeel and Levine, "Model-agnostic meta-learning", ICML 2017; Li et al., "Meta-SGD", 2017 (learned rates);
 Raghu et al., "Rapid learning or feature reuse?", ICLR 2020 (head only); Li, Grandvalet and Davoine, ICML 2018 (L2-SP).
@@ -6,6 +6,7 @@ Raghu et al., "Rapid learning or feature reuse?", ICLR 2020 (head only); Li, Gra
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad
 
-from metarun.model import Model
+from metarun.model import Model, readable
 from metarun.rule import Batch, Rule, State
 
 HEAD = "head"
@@ -73,7 +74,8 @@ class Gradient(Rule):
     def init(self, context: dict[str, Any]) -> State:
         """Return the start, the rate, and what stays fixed during the task."""
         theta = self.start(context)
-        rate = context["rate"] if "rate" in context else torch.as_tensor(self.inner_lr).to(theta[HEAD])
+        like = {"dtype": theta[HEAD].dtype, "device": theta[HEAD].device}
+        rate = context["rate"] if "rate" in context else torch.as_tensor(self.inner_lr, **like)
         state: State = {"theta": theta, "rate": rate}
         if self.anchor:
             state["start"] = theta
@@ -97,11 +99,13 @@ class Gradient(Rule):
         if self.moves == "head" and hasattr(self.model.objective, "residual"):
             out = self.model.head(theta[HEAD], batch.x)
             design, _ = self.model.head.split(batch.x)
-            residual = self.model.objective.residual(out, batch.y) * batch.known[..., None]
+            y = readable(batch.y, batch.known)
+            residual = self.model.objective.residual(out, y) * batch.known[..., None]
             return {HEAD: design.mT @ residual / n.clamp(min=1.0)}
 
         def loss(theta: dict[str, Tensor]) -> Tensor:
-            return self.model.loss(self.model.head(theta[HEAD], self.features(state, theta, batch.x)), batch.y, batch.known)
+            out = self.model.head(theta[HEAD], self.features(state, theta, batch.x))
+            return self.model.loss(out, batch.y, batch.known)
 
         gradient: dict[str, Tensor] = grad(loss)(theta)
         return gradient
@@ -127,9 +131,7 @@ class Gradient(Rule):
 
     def update(self, state: State, batch: Batch) -> State:
         """Return the state after `steps` gradient steps on one batch."""
-        for state in self.path(state, batch):  # noqa: B020  the last state is the result
-            pass
-        return state
+        return deque(self.path(state, batch), maxlen=1).pop()
 
     def predict(self, state: State, x: Any) -> Tensor:
         """Return outputs (B, C)."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_map
 
-from metarun.model import Model
+from metarun.model import Model, readable
 from metarun.rule import Batch, Rule, State
 
 
@@ -23,6 +23,8 @@ class FixedShare(Rule):
 
     `temperature` is the loss that costs a policy a factor e, so twice the noise variance for squared error.
     """
+
+    rates: Tensor
 
     def __init__(
         self,
@@ -37,6 +39,7 @@ class FixedShare(Rule):
     ) -> None:
         super().__init__(model)
         self.rule = rule(model=model)
+        self.moves = self.rule.moves
         self.share, self.temperature, self.chunk, self.tune = share, temperature, chunk, tune
         self.register_buffer("rates", torch.tensor(rates))
 
@@ -66,8 +69,9 @@ class FixedShare(Rule):
 
     def learn(self, state: State, each: Tensor, batch: Batch) -> State:
         """Return the state after weighing the policies by their loss and updating each."""
-        losses = vmap(lambda out: self.model.objective.rows(out, batch.y))(each)
-        loss = (torch.where(batch.known > 0, losses, 0.0)).sum(-1)
+        y = readable(batch.y, batch.known)
+        losses = vmap(lambda out: self.model.objective.rows(out, y))(each)
+        loss = torch.where(batch.known > 0, losses, 0.0).sum(-1)
         weight = (state["log_weight"] - loss / self.temperature).softmax(0)
         shared = (1 - self.share) * weight + self.share / len(self.rates)
         log_weight = torch.where(batch.known.sum() > 0, shared.log(), state["log_weight"])

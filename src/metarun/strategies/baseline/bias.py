@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metarun.model import Model
+from metarun.model import Model, readable
 from metarun.rule import Batch, Rule, State, Task
 
 
@@ -17,6 +17,11 @@ class Bias(Rule):
 
     `damping`: rows of prior belief behind the support bias; `item_damping`: the same behind each item's bias.
     """
+
+    everyone = True
+
+    mean: Tensor
+    bias: Tensor
 
     def __init__(
         self,
@@ -36,12 +41,12 @@ class Bias(Rule):
 
     def prepare(self, tasks: Iterator[Task]) -> None:
         """Estimate the mean and the damped item biases from the training rows, given each task's own bias."""
-        parts = [(t.support.x["item"], t.support.y, t.support.known) for t in tasks]
-        total = sum(known.sum() for _, _, known in parts)
-        self.mean = sum((y * known).sum() for _, y, known in parts) / total
+        parts = [(t.support.x["item"], readable(t.support.y, t.support.known), t.support.known) for t in tasks]
+        total = torch.stack([known.sum() for _, _, known in parts]).sum()
+        self.mean = torch.stack([(y * known).sum() for _, y, known in parts]).sum() / total
         size = 1 + max(int(item.max()) for item, _, _ in parts)
         bias = self.mean.new_zeros(size)
-        count = sum(torch.bincount(item[known > 0], minlength=size) for item, _, known in parts)
+        count = torch.stack([torch.bincount(item[known > 0], minlength=size) for item, _, known in parts]).sum(0)
         for _ in range(5 if self.items else 0):
             total_residual = torch.zeros_like(bias)
             for item, y, known in parts:
@@ -58,7 +63,7 @@ class Bias(Rule):
         seen = item < self.bias.shape[0]
         return self.mean + torch.where(seen, self.bias[item.clamp(max=self.bias.shape[0] - 1)], 0.0)
 
-    def init(self, context: dict[str, Any]) -> State:
+    def init(self, context: dict[str, Any]) -> State:  # noqa: ARG002  every task starts alike
         """Return empty sums."""
         return {"sum": torch.zeros_like(self.mean), "rows": torch.zeros_like(self.mean)}
 

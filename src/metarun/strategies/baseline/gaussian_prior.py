@@ -17,6 +17,9 @@ from metarun.strategies.prior import estimate
 class GaussianPrior(Gaussian):
     """Mean and covariance by maximum likelihood; `noise` is a factor on the estimated noise, 1 leaves it."""
 
+    mean: Tensor
+    precision: Tensor
+
     def __init__(self, *, model: Model, noise: float, tune: dict[str, list[float]] | None = None) -> None:
         super().__init__(model, tune)
         self.noise = noise
@@ -32,4 +35,5 @@ class GaussianPrior(Gaussian):
 
     def prior(self, context: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the estimated mean around the start and the precision, times the factor."""
-        return self.model.head.start(context) + self.mean[:, None], self.precision * self.noise
+        mean: Tensor = self.model.head.start(context) + self.mean[:, None]
+        return mean, self.precision * self.noise

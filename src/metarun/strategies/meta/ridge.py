@@ -49,5 +49,5 @@ class MetaRidge(Gaussian):
 
     def prior(self, context: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the learned mean around the start and the learned precision."""
-        precision = self.root @ self.root.mT * self.noise
-        return self.model.head.start(context) + self.mean[:, None], precision
+        mean: Tensor = self.model.head.start(context) + self.mean[:, None]
+        return mean, self.root @ self.root.mT * self.noise

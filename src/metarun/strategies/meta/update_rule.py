@@ -1,13 +1,12 @@
 """The learned update rule theta: a matrix on the gradient, theta <- theta - rate * Theta @ gradient.
 
-Park and Oliva, "Meta-Curvature", NeurIPS 2019, for one linear head. A full matrix over-fits at small supports, hence the
-diagonal and low-rank forms and the pull towards its start.
+Park and Oliva, "Meta-Curvature", NeurIPS 2019, for one linear head. A full matrix over-fits at small supports, hence
+the diagonal and low-rank forms and the pull towards its start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,8 @@ from metarun.strategies.prior import estimate
 class UpdateRule(Gradient):
     """Theta = theta_0 + learned change; `theta_init` is zeros, identity, or the prior covariance over the noise."""
 
+    theta_0: Tensor
+
     def __init__(
         self,
         *,
@@ -29,14 +30,23 @@ class UpdateRule(Gradient):
         form: str,
         rank: int,
         pull: float,
-        **gradient: Any,
+        steps: int,
+        inner_lr: float,
+        first_order: bool,
+        learns: str,
+        shrink: float,
+        tune: dict[str, list[float]] | None = None,
     ) -> None:
-        super().__init__(model=model, moves="head", **gradient)
+        super().__init__(
+            model=model, moves="head", steps=steps, inner_lr=inner_lr, first_order=first_order, learns=learns,
+            shrink=shrink, tune=tune,
+        )  # fmt: skip
         self.theta_init, self.form, self.pull = theta_init, form, pull
         dim = model.head.weight.shape[0]
         self.register_buffer("theta_0", torch.eye(dim) * (theta_init != "zeros"))
-        shapes = {"full": [(dim, dim)], "diagonal": [(dim,)], "low_rank": [(dim, rank), (rank, dim)]}[form]
-        self.change = nn.ParameterList([nn.Parameter(torch.zeros(shape)) for shape in shapes])
+        forms: dict[str, list[tuple[int, ...]]]
+        forms = {"full": [(dim, dim)], "diagonal": [(dim,)], "low_rank": [(dim, rank), (rank, dim)]}
+        self.change = nn.ParameterList([nn.Parameter(torch.zeros(shape)) for shape in forms[form]])
         if form == "low_rank":  # one factor away from zero, or no gradient would ever leave the start
             nn.init.orthogonal_(self.change[0])
 
@@ -54,16 +64,15 @@ class UpdateRule(Gradient):
 
     def learned(self) -> Tensor:
         """Return the learned change of Theta (D, D)."""
+        first: Tensor = self.change[0]
         if self.form == "full":
-            return self.change[0]
-        if self.form == "diagonal":
-            return torch.diag(self.change[0])
-        return self.change[0] @ self.change[1]
+            return first
+        return torch.diag(first) if self.form == "diagonal" else first @ self.change[1]
 
     def direction(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return Theta @ gradient."""
         return {HEAD: self.theta() @ gradient[HEAD]}
 
-    def penalty(self) -> Tensor:
+    def regulariser(self) -> Tensor:
         """Return pull * mean squared change of Theta."""
         return self.pull * self.learned().square().mean()

@@ -1,0 +1,311 @@
+"""Exact resume: a run is killed anywhere, again and again, and ends with the bits of an undisturbed one."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from small_run import SMALL, Changes, Kill, attempt, bits, differing, folder_of, steps_taken, write_ratings
+from torch import Tensor
+
+from metarun.errors import MetarunError
+from metarun.stages.loop import Guard, Stage, fit
+from metarun.stages.pretrain import decaying_adam
+
+pytestmark = pytest.mark.slow
+
+SAVE_EVERY = 5
+ALL = "strategy=[transfer/finetune,adaptive/fixed_share,online/sgd,meta/maml]"
+OVER_TIME = [
+    "strategy=[transfer/finetune,online/sgd,meta/update_rule]", "dataset.split=time", "pipeline.slices=time",
+    "pipeline.repretrain=each_round", "evaluate.prequential=true",
+]  # fmt: skip
+SHORT = ["strategy=meta/maml", "pipeline.rounds=1", "evaluate.against=[baseline/constant]"]
+
+
+class Run(NamedTuple):
+    """A run's options and the home of its folders, logs and counted steps."""
+
+    home: Path
+    overrides: list[str]
+
+    def bits(self) -> dict[str, Any]:
+        """Return all that the run left."""
+        return bits(folder_of(self.home))
+
+    def steps(self) -> int:
+        """Return the optimiser steps of all attempts."""
+        return len(steps_taken(self.home))
+
+
+Begin = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def begin(tmp_path_factory: pytest.TempPathFactory) -> Begin:
+    """Return a function that opens a home for a run with the given options."""
+    data = write_ratings(tmp_path_factory.mktemp("data"))
+
+    def opened(*overrides: str) -> Run:
+        home = tmp_path_factory.mktemp("home")
+        own = [f"paths.outputs={home}/outputs", f"paths.data={data}", f"pipeline.save_every={SAVE_EVERY}"]
+        return Run(home, [*SMALL, *own, *overrides])
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def undisturbed(begin: Begin) -> Callable[..., Run]:
+    """Return a function that gives the run with these options that nobody killed, and runs it once."""
+    known: dict[tuple[str, ...], Run] = {}
+
+    def found(*overrides: str) -> Run:
+        if overrides not in known:
+            run = begin(*overrides)
+            assert attempt(run.overrides, run.home) == 0
+            known[overrides] = run
+        return known[overrides]
+
+    return found
+
+
+def survive(run: Run, kills: Sequence[Kill], changes: Changes = ()) -> None:
+    """Kill the run once at every place, each attempt taking up the one before, and let the last attempt finish."""
+    for kill in kills:
+        assert attempt(run.overrides, run.home, kill, changes) != 0, f"never reached: {kill}"
+    assert attempt(run.overrides, run.home, changes=changes) == 0
+
+
+def compare(run: Run, with_: Run, kills: int) -> None:
+    """Assert equal bits, and that no more was computed twice than the kills cost."""
+    repeated = run.steps() - with_.steps()
+    assert repeated <= kills * SAVE_EVERY, f"{repeated} steps were repeated after {kills} kills"
+    assert differing(run.bits(), with_.bits()) == []
+
+
+def test_a_run_killed_anywhere_ends_with_the_same_bits(begin: Begin, undisturbed: Callable[..., Run]) -> None:
+    kills = [
+        Kill("write", "manifest.json", 1, "half"),
+        Kill("write", "manifest.json", 1, "after"),
+        *(Kill("step", "1-pretrain", at) for at in (3, 17)),
+        Kill("write", "1-pretrain/last.ckpt", 2, "half"),
+        *(Kill("write", "1-pretrain/last.ckpt", 1, part) for part in ("before", "after")),
+        Kill("step", "1-pretrain", 34),
+        *(Kill("step", "1-transfer", at) for at in (2, 4, 7)),
+        Kill("write", "1-transfer/model.ckpt", 1, "half"),
+        Kill("write", "1-transfer/metrics.jsonl", 1, "after"),
+        *(Kill("step", "1-adaptive", at) for at in (6, 18, 30)),
+        *(Kill("step", "1-online", at) for at in (1, 13, 24)),
+        *(Kill("step", "1-meta", at) for at in (4, 11, 20)),
+        Kill("call", "Judge.validation", 1),
+        Kill("step", "2-transfer", 10),
+        Kill("step", "2-online", 9),
+        Kill("step", "2-meta", 16),
+        Kill("step", "own-online-sgd", 3),
+        Kill("call", "Judge.validation", 40),
+        Kill("call", "Judge.test", 2),
+        Kill("write", "evaluate-adaptive-fixed_share/choices.json", 1, "before"),
+        Kill("call", "Judge.references", 1),
+        Kill("write", "task_scores.npz", 1, "half"),
+        Kill("write", "metrics.jsonl", 1, "before"),
+        Kill("write", "summary.json", 1, "half"),
+    ]
+    whole, run = undisturbed(ALL), begin(ALL)
+    began = time.monotonic()
+    survive(run, kills)
+    compare(run, whole, len(kills))
+    in_loops = Counter(kill.where.split("-")[1] for kill in kills if kill.kind == "step")
+    assert len(kills) >= 20
+    assert all(in_loops[stage] >= 3 for stage in ("pretrain", "transfer", "adaptive", "online", "meta"))
+    assert whole.steps() == bits(folder_of(whole.home))["summary"]["optimiser_steps"]
+    assert not list(folder_of(run.home).rglob(".*.tmp")), "what killed processes left is swept away"
+    assert not list(folder_of(run.home).rglob("last.ckpt"))
+    print(f"{len(kills)} kills, {run.steps()} of {whole.steps()} steps, {time.monotonic() - began:.0f} s")
+
+
+def test_a_run_over_time_with_repeated_pretraining_ends_with_the_same_bits(
+    begin: Begin, undisturbed: Callable[..., Run]
+) -> None:
+    kills = [
+        Kill("step", "1-transfer", 3),
+        Kill("step", "1-online", 12),
+        Kill("step", "2-pretrain", 23),
+        Kill("step", "2-online", 8),
+        Kill("step", "2-meta", 12),
+        Kill("call", "Judge.tune_stream", 2),
+    ]
+    whole, run = undisturbed(*OVER_TIME), begin(*OVER_TIME)
+    survive(run, kills)
+    compare(run, whole, len(kills))
+
+
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(begin: Begin, undisturbed: Callable[..., Run]) -> None:
+    whole, run = undisturbed(ALL), begin(ALL)
+    moments = random.Random(5)
+    kills = 0
+    while kills < 12 and attempt(run.overrides, run.home, after=moments.uniform(0.3, 2.0)) != 0:
+        kills += 1
+    assert attempt(run.overrides, run.home) == 0
+    compare(run, whole, kills)
+    assert kills >= 2, "the run ends too soon for this test"
+
+
+def test_a_finished_run_computes_nothing_again(undisturbed: Callable[..., Run]) -> None:
+    run = undisturbed(ALL)
+    before, files = run.steps(), {path: path.stat().st_mtime_ns for path in folder_of(run.home).rglob("*")}
+    assert attempt(run.overrides, run.home) == 0
+    assert run.steps() == before
+    assert files == {path: path.stat().st_mtime_ns for path in folder_of(run.home).rglob("*")}
+
+
+# ---------------------------------------------------------------------- these tests can fail
+
+
+def ignore_checkpoints() -> None:
+    """Start a stage over whatever was saved."""
+    from metarun.stages import loop
+
+    loop.LAST = "nowhere.ckpt"
+
+
+def ignore_finished_stages() -> None:
+    """Do what is done."""
+    from metarun.store import Store
+
+    Store.load = lambda self, key: None  # type: ignore[method-assign]
+
+
+def forget_moments() -> None:
+    """Continue with a fresh Adam."""
+    _without("optimizer_states", lambda state: {**state, "state": {}})
+
+
+def forget_the_schedule() -> None:
+    """Continue at the first rate."""
+    _without("lr_schedulers", lambda state: {**state, "last_epoch": 0, "_step_count": 1})
+
+
+def replay_from_the_first_batch() -> None:
+    """Take the right number of steps on the wrong batches, as Lightning by itself does."""
+    from metarun.stages.loop import Steps
+
+    Steps.__iter__ = lambda self: map(self.batch, range(self.steps - self.stage.position))  # type: ignore[method-assign]
+
+
+def _without(key: str, change: Callable[[Any], Any]) -> None:
+    from metarun.stages import loop
+
+    read = loop.read
+
+    def other(path: Path) -> dict[str, Any]:
+        checkpoint = read(path)
+        return {**checkpoint, key: [change(state) for state in checkpoint[key]]}
+
+    loop.read = other
+
+
+@pytest.mark.parametrize(
+    ("break_it", "complaint"),
+    [
+        (ignore_checkpoints, "steps were repeated"),
+        (ignore_finished_stages, "steps were repeated"),
+        (forget_moments, "model"),
+        (forget_the_schedule, "model"),
+        (replay_from_the_first_batch, "model"),
+    ],
+)
+def test_the_comparison_fails_where_resuming_is_broken(
+    break_it: Callable[[], None], complaint: str, begin: Begin, undisturbed: Callable[..., Run]
+) -> None:
+    whole, run = undisturbed(*SHORT), begin(*SHORT)
+    kills = [Kill("step", "1-pretrain", 28), Kill("step", "1-meta", 18)]
+    survive(run, kills, [break_it])
+    with pytest.raises(AssertionError, match=complaint):
+        compare(run, whole, len(kills))
+
+
+# ---------------------------------------------------------------------- one loop in this process
+
+
+class Line(Stage):
+    """Fits a line; remembers every batch, rate and moment."""
+
+    rate_key = "line.lr"
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.line, self.steps = torch.nn.Linear(3, 1), steps
+        with torch.no_grad():
+            self.line.weight.fill_(0.1)
+            self.line.bias.fill_(0.0)
+        self.seen: list[tuple[int, float]] = []
+
+    def training_step(self, batch: Tensor, index: int) -> Tensor:
+        """Return a squared error."""
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.seen.append((int(batch[0, 0]), rate))
+        loss: Tensor = (self.line(batch.sin()) - 1.0).square().mean()
+        self.recent = loss.detach()
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """Return Adam and its schedule."""
+        return decaying_adam(self.parameters(), 0.1, self.steps)
+
+
+def numbered(step: int) -> Tensor:
+    """Return the batch of a step."""
+    return torch.full((2, 3), float(step))
+
+
+def stopped_after(step: int, batch: Callable[[int], Tensor], guards: list[Guard]) -> Callable[[int], Tensor]:
+    """Return batches that bring a Ctrl-C while this step is made ready."""
+
+    def found(number: int) -> Tensor:
+        if number == step - 1:
+            guards[-1].ask(2, None)
+        return batch(number)
+
+    return found
+
+
+@pytest.mark.parametrize("stops", [[1], [4, 5, 11], [20]])
+def test_moments_and_schedule_go_on_exactly(stops: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guards: list[Guard] = []
+    make = Guard.__init__
+    monkeypatch.setattr(Guard, "__init__", lambda self, *a: (make(self, *a), guards.append(self))[0])
+    trainer = OmegaConf.create({"accelerator": "cpu"})
+
+    def run(folder: str, stop: int | None = None) -> Line:
+        stage = Line(20)
+        batch = numbered if stop is None else stopped_after(stop, numbered, guards)
+        if stop is None:
+            fit(stage, batch, 20, tmp_path / folder, "line", trainer=trainer, save_every=50)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                fit(stage, batch, 20, tmp_path / folder, "line", trainer=trainer, save_every=50)
+        return stage
+
+    whole = run("whole")
+    seen: list[tuple[int, float]] = []
+    for stop in stops:
+        seen += run("parts", stop).seen
+    last = run("parts")
+    assert seen + last.seen == whole.seen
+    assert torch.equal(last.line.weight, whole.line.weight)
+    if stops != [20]:  # nothing was left to do there, so no optimiser was made
+        one, other = (s.trainer.optimizers[0].state_dict()["state"] for s in (whole, last))
+        assert all(torch.equal(one[i][k], other[i][k]) for i in one for k in one[i])
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_bytes(b"half of it")
+    with pytest.raises(MetarunError, match=r"cannot read .*last\.ckpt .*remove this file"):
+        fit(Line(3), numbered, 3, tmp_path, "line", trainer=OmegaConf.create({"accelerator": "cpu"}), save_every=2)

@@ -1,0 +1,132 @@
+"""Small made-up models, tasks and ratings, in float64, for tests that compare numbers."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from metarun import build, config
+from metarun.data.ratings import Ratings, user_offsets
+from metarun.data.recommendation import Recommendation
+from metarun.model import Model, Spec
+from metarun.rule import Batch, Rule, Task
+from metarun.tasks import encode
+
+ITEMS, USER_FEATURES, ITEM_FEATURES = 30, 3, 5
+
+
+def draws(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@cache
+def composed(*overrides: str) -> DictConfig:
+    return config.compose(["backbone.dim=4", *overrides])
+
+
+def spec() -> Spec:
+    table = torch.randn(ITEMS, ITEM_FEATURES, generator=draws(1))
+    return Spec({"item": ITEMS, "user": 12}, {"item": table}, USER_FEATURES)
+
+
+def shake(module: nn.Module, size: float = 0.3, seed: int = 0) -> None:
+    """Move every learned parameter away from where it starts, so that no zero hides a mistake."""
+    generator = draws(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter += size * noise.to(parameter)
+
+
+def model(*overrides: str) -> Model:
+    made = build.model(composed(*overrides), spec()).double()
+    shake(made)
+    made.backbone.mean.fill_(0.5)
+    return made
+
+
+def rule(method: str, changes: dict[str, Any] | None = None, *overrides: str, seed: int = 0) -> Rule:
+    """Return a method of conf/strategy around a toy model, prepared on toy tasks; `changes` are fields of its YAML."""
+    cfg = composed(*overrides)
+    node = config.load_option(cfg, f"strategy/{method}")
+    for name, value in (changes or {}).items():
+        head, _, rest = name.partition(".")
+        if rest:
+            node[head][rest] = value
+        else:
+            node[name] = value
+    made: Rule = build.make(node, f"strategy.{method.split('/')[0]}", model=model(*overrides)).double()
+    prepare(made)
+    shake(made, 0.1, seed)
+    return made
+
+
+def prepare(rule: Rule) -> None:
+    task = tasks(12, seed=99)
+    with torch.no_grad():
+        rule.prepare(iter([encode(rule, task) if rule.sees == "features" else task]))
+
+
+def tasks(number: int = 5, support: int = 7, query: int = 4, seed: int = 0) -> Task:
+    """Return ragged tasks (T,): rows that do not exist, rows whose label is hidden, no item twice in a task."""
+    generator = draws(seed)
+    rows = support + query
+    item = torch.stack([torch.randperm(ITEMS, generator=generator)[:rows] for _ in range(number)])
+    y = torch.randn(number, rows, generator=generator, dtype=torch.float64) + 1
+    mask = torch.zeros(number, rows, dtype=torch.float64)
+    for t in range(number):
+        mask[t, : 2 + (3 * t) % (support - 1)] = 1
+        mask[t, support : support + 1 + t % query] = 1
+    known = mask * (torch.rand(number, rows, generator=generator) > 0.25)
+    known[:, 0] = known[:, support] = 1
+    item, y = torch.where(mask > 0, item, 0), torch.where(mask > 0, y, 0.0)
+    features = torch.randn(number, USER_FEATURES, generator=generator, dtype=torch.float64)
+    context = {"key": torch.arange(number), "features": features}
+
+    def part(rows: slice) -> Batch:
+        event = torch.zeros(number, dtype=torch.int64)
+        return Batch({"item": item[:, rows]}, y[:, rows], mask[:, rows], known[:, rows], event)
+
+    return Task(context, part(slice(0, support)), part(slice(support, None)))
+
+
+def learned(module: nn.Module) -> dict[str, Tensor]:
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
+def ratings(users: int = 60, items: int = 200, least: int = 2, most: int = 60, seed: int = 0) -> Ratings:
+    """Return ratings with the row number hidden in the time: row r of the table has time 1000 + its rank in time."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(least, most + 1, users)
+    user = np.repeat(np.arange(users, dtype=np.int32), counts)
+    item = np.concatenate([rng.choice(items, count, replace=False) for count in counts]).astype(np.int32)
+    time = 1000 + rng.permutation(len(user)).astype(np.int64)
+    order = np.lexsort((time, user))
+    value = rng.integers(1, 6, len(user)).astype(np.float32)
+    return Ratings(
+        name="toy", synthetic=True, checksum="0", user=user[order], item=item[order], value=value[order],
+        time=time[order], offsets=user_offsets(user, users), scale=(1.0, 5.0, 1.0), user_ids=np.arange(users),
+        item_ids=np.arange(items), titles=[str(i) for i in range(items)],
+        user_features=rng.normal(size=(users, 2)).astype(np.float32), user_feature_names=["a", "b"],
+        item_features=rng.normal(size=(items, 3)).astype(np.float32), item_feature_names=["c", "d", "e"],
+    )  # fmt: skip
+
+
+class Toy(Recommendation):
+    """A dataset of given ratings."""
+
+    def __init__(
+        self, given: Ratings, split: str = "cold", split_seed: int = 0, supports: tuple[int, ...] = (0, 1, 3, 5),
+        queries: int = 6, rounds: int = 2,
+    ) -> None:  # fmt: skip
+        super().__init__(split, split_seed, list(supports), queries, rounds=rounds)
+        self.given = given
+
+    def read(self) -> Ratings:
+        return self.given

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Callable
 
 import generated
@@ -165,13 +164,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--turns", type=int, default=9, help="turns that the medians are taken over")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--seed", type=int, default=0, help="of weights and tasks")
-    parser.add_argument("--quick", action="store_true", help="few users and one turn: shows that it runs, times mean nothing")
+    parser.add_argument("--quick", action="store_true", help="few users and one turn: shows that it runs, no bar")
     args = parser.parse_args(arguments)
     if args.quick:
         args.users, args.turns = [4, 16], 1
     torch.set_num_threads(args.threads)
-    # higher 0.2.1 is from 2019 and calls a function that torch has since deprecated.
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
     timing.header(arguments)
 
     data = generated.ratings(100_000, 1_000, 2_000)

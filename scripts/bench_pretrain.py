@@ -47,7 +47,7 @@ def task(users: int, items: int, args: argparse.Namespace) -> Factorisation:
 
 
 def ours(made: Factorisation, source: Source, args: argparse.Namespace) -> float:
-    """Train through the stage, with its checks, its progress and everything that Lightning does; return the last loss."""
+    """Train through the stage, with everything that it and Lightning do; return the last loss."""
     steps = args.epochs * len(source)
     stage = Pretrain(made, steps, args.seed)
     trainer = OmegaConf.create({"accelerator": "cpu"})
@@ -102,7 +102,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--epochs", type=int, default=1, help="epochs in one call of the stage")
     parser.add_argument("--lr", type=float, default=0.02, help="rate of Adam at the start")
     parser.add_argument("--save-every", type=int, default=200, help="steps between our checkpoints")
-    parser.add_argument("--turns", type=int, default=9, help="turns that the medians are taken over")
+    parser.add_argument("--turns", type=int, default=15, help="turns that the medians are taken over")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and dropped users")
     parser.add_argument("--quick", action="store_true", help="few ratings and one turn: shows that it runs, no bar")
@@ -114,11 +114,10 @@ def main(arguments: list[str]) -> int:
 
     data = generated.ratings(args.rows, args.users, args.items)
     found = segments(data, np.full(len(data.user), SOURCE, np.uint8), args.seed, False)
-    places = torch.arange(len(data.user), dtype=torch.int32)
-    source = Source(Columns(data, found), torch.from_numpy(data.user), places, args.batch, args.seed)
-    order = torch.from_numpy(found.order).long()  # the same rows in the same order
-    columns = tuple(torch.from_numpy(column)[order] for column in (data.user, data.item, data.value))
-    columns = (columns[0].long(), columns[1].long(), columns[2])
+    order = torch.from_numpy(found.order)
+    source = Source(Columns(data, found), torch.from_numpy(data.user), order, args.batch, args.seed)
+    user, item, value = (torch.from_numpy(column)[order] for column in (data.user, data.item, data.value))
+    columns = user.long(), item.long(), value  # the same rows in the same order
 
     last: dict[str, float] = {}
 

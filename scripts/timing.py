@@ -45,7 +45,7 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
     """Print rows under their columns, aligned to the right but for the first column."""
     widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
     for row in [columns, *rows]:
-        cells = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
         print("  ".join(cells).rstrip())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import multiprocessing
@@ -43,7 +44,9 @@ def write_ratings(folder: Path) -> Path:
         times = start + random.permutation(PER_USER)
         lines += [f"{user + 1}\t{i + 1}\t{s}\t{t}\n" for i, s, t in zip(items, stars, times, strict=True)]
     flags = [random.integers(0, 2, 19) for _ in range(ITEMS)]
-    films = [f"{i + 1}|Film {i + 1} (1995)|01-Jan-1995||http://x|{'|'.join(map(str, f))}\n" for i, f in enumerate(flags)]
+    films = [
+        f"{i + 1}|Film {i + 1} (1995)|01-Jan-1995||http://x|{'|'.join(map(str, f))}\n" for i, f in enumerate(flags)
+    ]
     people = [f"{u + 1}|{20 + u % 40}|{'MF'[u % 2]}|student|00000\n" for u in range(USERS)]
     (home / "u.data").write_text("".join(lines), encoding="latin-1")
     (home / "u.item").write_text("".join(films), encoding="latin-1")
@@ -60,69 +63,122 @@ class Kill(NamedTuple):
     kind: str  # "step" | "write" | "call"
     where: str  # a stage, the end of a path, or "Class.method" of metarun.evaluate
     at: int = 1  # the step, or the how manieth write or call
-    part: str = "before"  # of a write: "half" of it is done; "before" or "after" the renaming
+    part: str = "before"  # of a write: "half" of it is done; "before" or "after" the renaming; "full": the disk is
 
 
 Changes = Sequence[Callable[[], None]]
 
 
-def attempt(overrides: list[str], home: Path, kill: Kill | None = None, changes: Changes = (), after: float = 1e9) -> int:
+def attempt(
+    overrides: list[str], home: Path, kill: Kill | None = None, changes: Changes = (), after: float = 1e9
+) -> int:
     """Run in a process of its own and return its exit code; it dies at `kill`, or by our hand after so many seconds."""
-    process = FORK.Process(target=_child, args=(overrides, str(home), kill, changes))
-    process.start()
+    process = begin(_run, overrides, home, kill, changes)
     process.join(min(after, 120.0))
     if process.is_alive():
         process.kill()
-        process.join()
-    code = process.exitcode
-    process.close()
-    assert code in (0, -signal.SIGKILL), (home / "log").read_text(encoding="utf-8")[-3000:]
+    code = ended(process)
+    assert code in (0, -signal.SIGKILL), said(home)[-3000:]
     return code
 
 
-def _child(overrides: list[str], home: str, kill: Kill | None, changes: Changes) -> None:
+def command(words: list[str], home: Path, kill: Kill | None = None, changes: Changes = ()) -> tuple[int, str]:
+    """Do what `metarun WORDS` does, in a process of its own, and return its exit code and what it said."""
+    before = len(said(home))
+    code = ended(begin_command(words, home, kill, changes))
+    return code, said(home)[before:]
+
+
+def begin_command(words: list[str], home: Path, kill: Kill | None = None, changes: Changes = ()) -> Any:
+    """Start what `metarun WORDS` does in a process of its own, and return the process."""
+    return begin(_command, words, home, kill, changes)
+
+
+def begin(job: Callable[[list[str]], int], words: list[str], home: Path, kill: Kill | None, changes: Changes) -> Any:
+    """Start a process; its output goes to the log of the home."""
+    process = FORK.Process(target=_child, args=(job, words, str(home), kill, changes))
+    process.start()
+    return process
+
+
+def ended(process: Any) -> int:
+    """Wait for a process and return its exit code."""
+    process.join(120.0)
+    assert not process.is_alive(), "it hangs"
+    code: int = process.exitcode
+    process.close()
+    return code
+
+
+def said(home: Path) -> str:
+    """Return what all processes so far have printed."""
+    log = home / "log"
+    return log.read_text(encoding="utf-8") if log.exists() else ""
+
+
+def _run(overrides: list[str]) -> int:
+    from metarun import config, run
+
+    run.run(config.compose(overrides))
+    return 0
+
+
+def _command(words: list[str]) -> int:
+    from metarun.cli import main
+
+    return main(words)
+
+
+def _child(job: Callable[[list[str]], int], words: list[str], home: str, kill: Kill | None, changes: Changes) -> None:
     with Path(home, "log").open("a", encoding="utf-8") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     os.environ["METARUN_CACHE"] = str(Path(home, "cache"))
+    code = 1
     try:
         import torch
-
-        from metarun import config, run
 
         torch.set_num_threads(1)
         _prepare(Path(home), kill)
         for change in changes:
             change()
-        run.run(config.compose(overrides))
+        code = job(words)
     except BaseException:
         traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def one_user_per_step() -> None:
+    """Let a stage of transfer have as many steps as users, so that there is something to kill."""
+    from metarun.data import recommendation
+
+    data: Any = recommendation.Recommendation
+    batches = data.training_users
+
+    def one_by_one(self: Any, round: int, slices: int, tasks: int = 1, **rest: Any) -> Any:
+        return batches(self, round, slices, tasks, **rest)
+
+    data.training_users = one_by_one
 
 
 def _prepare(home: Path, kill: Kill | None) -> None:
-    """Write down every step, outliving a SIGKILL; set the trap; let a stage of transfer have a step per user."""
-    from metarun.data.recommendation import Recommendation
-    from metarun.stages.loop import Guard
+    """Write down every step, outliving a SIGKILL, and set the trap."""
+    from metarun.stages import loop
 
-    batches = Recommendation.training_users
-
-    def one_by_one(self: Recommendation, round: int, slices: int, tasks: int = 1, **rest: Any) -> Any:
-        return batches(self, round, slices, tasks, **rest)
-
-    Recommendation.training_users = one_by_one  # type: ignore[method-assign]
+    guard: Any = loop.Guard
     steps = os.open(home / "steps", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    counted = Guard.on_train_batch_end
+    counted = guard.on_train_batch_end
 
-    def count(self: Guard, trainer: Any, module: Any, *rest: Any) -> None:
+    def count(self: Any, trainer: Any, module: Any, *rest: Any) -> None:
         stage = self.last.parent.name
         os.write(steps, f"{stage} {module.position + 1}\n".encode())
         if kill and kill.kind == "step" and (stage, module.position + 1) == (kill.where, kill.at):
             die()
         counted(self, trainer, module, *rest)
 
-    Guard.on_train_batch_end = count  # type: ignore[method-assign]
+    guard.on_train_batch_end = count
     if kill and kill.kind == "write":
         _trap_write(kill)
     if kill and kill.kind == "call":
@@ -144,8 +200,10 @@ def _trap_write(kill: Kill) -> None:
         def some(file: Any) -> None:
             whole = io.BytesIO()
             fill(whole)
-            file.write(whole.getvalue()[: len(whole.getvalue()) // (2 if kill.part == "half" else 1)])
+            file.write(whole.getvalue()[: len(whole.getvalue()) // (1 if kill.part == "before" else 2)])
             file.flush()
+            if kill.part == "full":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             die()
 
         return write(path, some)

@@ -16,16 +16,16 @@ from metarun.rule import Batch, Rule
 
 METHODS = options.names("strategy")
 VARIANTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
-    ("transfer/finetune", {"moves": "all"}, ()),
-    ("transfer/finetune", {"moves": "all", "anchor": 0.3}, ("backbone=mf_features",)),
+    ("transfer/finetune", {"moves": "all", "steps": 2}, ()),
+    ("transfer/finetune", {"moves": "all", "anchor": 0.3, "steps": 2}, ("backbone=mf_features",)),
     ("transfer/finetune", {"anchor": 0.3}, ("backbone.bias=false",)),
     ("transfer/ridge", {}, ("backbone.bias=false",)),
     ("transfer/ridge", {}, ("backbone=mf_features",)),
-    ("adaptive/fixed_share", {"rule.moves": "all"}, ()),
+    ("adaptive/fixed_share", {"rule.moves": "all", "rates": [0.02, 0.1]}, ()),
     ("adaptive/fixed_share", {"share": 0.0}, ()),
-    ("meta/maml", {"moves": "all"}, ()),
-    ("meta/maml", {"moves": "all", "learns": "all"}, ("backbone=mf_features",)),
-    ("meta/maml", {"moves": "all"}, ("backbone.bias=false",)),
+    ("meta/maml", {"moves": "all", "steps": 2}, ()),
+    ("meta/maml", {"moves": "all", "learns": "all", "steps": 2}, ("backbone=mf_features",)),
+    ("meta/maml", {"moves": "all", "steps": 2}, ("backbone.bias=false",)),
     ("meta/maml", {"first_order": True, "learn_rate": "scalar"}, ()),
     ("meta/maml", {"learns": "all"}, ("backbone=mf_features",)),
     ("meta/update_rule", {"form": "diagonal", "theta_init": "identity"}, ()),

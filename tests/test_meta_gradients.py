@@ -64,7 +64,9 @@ def forward(rule: Rule, moved: Tensors, item: Tensor) -> Tensor:
 
 def start(rule: Rule, features: Tensor) -> Tensor:
     weight = rule.model.head.weight
-    return weight if rule.model.head.side is None else weight + (features @ rule.model.head.side)[:, None]
+    if rule.model.head.side is None:
+        return weight
+    return weight + rule.model.backbone.side * (features @ rule.model.head.side)[:, None]
 
 
 def error(rule: Rule, moved: Tensors, batch: Batch) -> Tensor:

@@ -100,13 +100,16 @@ def learned(module: nn.Module) -> dict[str, Tensor]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
-def ratings(users: int = 60, items: int = 200, least: int = 2, most: int = 60, seed: int = 0) -> Ratings:
-    """Return ratings with the row number hidden in the time: row r of the table has time 1000 + its rank in time."""
+def ratings(
+    users: int = 60, items: int = 200, least: int = 2, most: int = 60, seed: int = 0, visit: float = 1.0
+) -> Ratings:
+    """Return random ratings of different times; a user's lie within `visit` of the whole time."""
     rng = np.random.default_rng(seed)
     counts = rng.integers(least, most + 1, users)
     user = np.repeat(np.arange(users, dtype=np.int32), counts)
     item = np.concatenate([rng.choice(items, count, replace=False) for count in counts]).astype(np.int32)
-    time = 1000 + rng.permutation(len(user)).astype(np.int64)
+    moment = np.repeat(rng.random(users), counts) + visit * rng.random(len(user))
+    time = 1000 + moment.argsort().argsort().astype(np.int64)
     order = np.lexsort((time, user))
     value = rng.integers(1, 6, len(user)).astype(np.float32)
     return Ratings(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,23 +20,26 @@ VERBS = ("list", "show", "data", "report")
 BAD_INPUT, INTERRUPTED = 2, 130
 _refused: list[str] | None = None
 """Complaints of the runs of this command; None in a process that a launcher started elsewhere."""
+_beside: str | None = None
+"""The folder of a single run that resume=never has started."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command says and return its exit code: 0, 1 (a crash), 2 (bad input), 130 (Ctrl-C)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _printable()
     try:
         return _dispatch(words)
     except MetarunError as error:
         if _interrupted(error):
-            return _stopped(words)
+            return _stopped(words, argv is None)
         _complain(error)
         return BAD_INPUT
     except KeyboardInterrupt:
-        return _stopped(words)
+        return _stopped(words, argv is None)
     except SystemExit as stop:
         if _interrupted(stop):
-            return _stopped(words)
+            return _stopped(words, argv is None)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,7 +67,7 @@ def _dispatch(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     """Check every point of the command, then hand it to Hydra."""
-    global _refused
+    global _refused, _beside
     from metarun import commandline, config, overrides
 
     line = commandline.read(words)
@@ -71,11 +76,14 @@ def _run(words: list[str]) -> int:
         composed = [config.compose(point) for point in overrides.points(checked)]
         if not line.inspects:
             _writable(Path(composed[0].paths.outputs).expanduser())
+            for folder in map(config.run_folder, composed):
+                if folder.exists():  # Hydra writes here too, and would answer with a traceback
+                    _writable(folder)
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
     before, sys.argv = sys.argv, ["metarun", *line.flags, *checked]
-    _refused = []
+    _refused, _beside = [], None
     try:
         hydra.main(config_path=config.MODULE, config_name="config", version_base="1.3")(_job)()
         return BAD_INPUT if _refused else 0
@@ -87,11 +95,15 @@ def _run(words: list[str]) -> int:
 def _job(_cfg: DictConfig) -> Any:
     """Compose this job's config, check it where the job runs, and run it."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from metarun import config
 
+    global _beside
     try:
         cfg = config.compose(list(HydraConfig.get().overrides.task))
+        if cfg.resume == "never" and HydraConfig.get().mode == RunMode.RUN:
+            _beside = str(config.run_folder(cfg))
         from metarun.run import run
 
         return run(cfg)
@@ -114,6 +126,13 @@ def _writable(folder: Path) -> None:
         raise MetarunError(f"paths.outputs={folder}: cannot be written ({error.strerror}); set paths.outputs") from None
 
 
+def _printable() -> None:
+    """Print ? for what the terminal's encoding lacks (LANG=C) instead of ending a run over a character."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
+
+
 def _complain(error: MetarunError) -> None:
     sys.stdout.flush()
     print(f"metarun: {error}", file=sys.stderr)
@@ -126,7 +145,12 @@ def _interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _stopped(words: Sequence[str]) -> int:
-    again = shlex.join(["metarun", *words])
-    print(f"\nStopped. The same command takes the run up where it was saved: {again}", file=sys.stderr)
+def _stopped(words: Sequence[str], leaving: bool) -> int:
+    if leaving:  # a second Ctrl-C has nothing left to stop
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    how = "The same command takes the run up where it was saved"
+    if _beside:
+        words = [*(word for word in words if not word.startswith("resume=")), f"hydra.run.dir={_beside}"]
+        how = "This takes the run up where it was saved"
+    print(f"\nStopped. {how}: {shlex.join(['metarun', *words])}", file=sys.stderr)
     return INTERRUPTED

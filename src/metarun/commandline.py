@@ -144,7 +144,7 @@ def _group(override: Override, word: str, line: CommandLine) -> None:
         return
     for text in values(override):
         names = chosen(text)
-        if not names or any(name in ("", "null") for name in names):
+        if (not names and group != "strategy") or any(name in ("", "null") for name in names):
             raise MetarunError(f"{word}: {none_chosen(group)}")
         for name in names:
             if name not in options.names(group):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from metarun import build
@@ -132,12 +131,6 @@ def assemble(pipeline: Pipeline, described: dict[str, Any], chosen: dict[str, An
         if values and None not in values:
             validation[method] = sum(values) / len(values)
     strategies = {m: v for m, v in validation.items() if not m.startswith("baseline/")}
-    edges = [
-        f"{method} at support {key}: {', '.join(choice['edge'])} chosen on the edge of the grid"
-        for method, choices in chosen.items()
-        for key, choice in choices.items()
-        if choice["edge"] and key != "0"
-    ]
     return {
         "name": cfg.name,
         "run_id": Path(pipeline.folder).name,
@@ -151,12 +144,35 @@ def assemble(pipeline: Pipeline, described: dict[str, Any], chosen: dict[str, An
         "test": summary.support_values(scores),
         "paired": summary.paired_values(scores, cfg.evaluate.reference, judge.metric),
         "ranking": summary.ranking_values(scores),
+        "stream": summary.stream_values(scores),
         "tuned": chosen,
         "trials": {m: max((c["trials"] for c in choices.values()), default=0) for m, choices in chosen.items()},
         "optimiser_steps": pipeline.steps,
         "folder": str(pipeline.folder),
-        "warnings": pipeline.notes + edges,
+        "warnings": pipeline.notes + left_out(pipeline) + edges(chosen),
     }
+
+
+def edges(chosen: dict[str, Any]) -> list[str]:
+    """Return one line per method and field whose chosen value lies on the edge of its grid; s = 0 has no choice."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for method, choices in chosen.items():
+        for support, choice in choices.items():
+            for name in choice["edge"] if support != "0" else []:
+                found.setdefault((method, name), []).append(support)
+    return [f"{m}: {name} on the edge of its grid at support {', '.join(at)}" for (m, name), at in found.items()]
+
+
+def left_out(pipeline: Pipeline) -> list[str]:
+    """Return a line that says how many test users have too few ratings to be judged."""
+    data = pipeline.data
+    if not data.cold:
+        return []
+    need, kept = data.supports[-1] + data.queries, len(data.tasks("test"))
+    everyone = data.test_users()
+    if kept == everyone:
+        return []
+    return [f"{everyone - kept} of {everyone} test users have fewer than {need} ratings (supports + queries): left out"]
 
 
 def test_rows(pipeline: Pipeline, chosen: dict[str, Any], scores: list[Score]) -> list[dict[str, Any]]:
@@ -170,6 +186,3 @@ def test_rows(pipeline: Pipeline, chosen: dict[str, Any], scores: list[Score]) -
         params = chosen.get(method, {}).get(key or "", {}).get("chosen")
         lines += rows(group, pipeline.cfg.pipeline.rounds, "evaluate", int(pipeline.cfg.seed), params, pipeline.steps)
     return lines
-
-
-__all__ = ["contest", "torch"]

@@ -16,9 +16,9 @@ from torch import Tensor
 from metarun.metrics.ranking import judged, ndcg, precision_recall
 from metarun.metrics.regression import mae, mse
 from metarun.results import Score
-from metarun.rule import Rule
-from metarun.streams import Stream, prequential
-from metarun.tasks import in_chunks, judge
+from metarun.rule import Rule, Task
+from metarun.streams import Stream, beginning, prequential
+from metarun.tasks import encoded, in_chunks, judge, judge_encoded
 
 Point = dict[str, float]
 Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -36,10 +36,12 @@ class Choice(NamedTuple):
 class Judge:
     """The tasks, streams and metrics that all methods of a run share."""
 
-    def __init__(self, data: Any, *, metric: str, validation_tasks: int, chunk: int, vmapped: bool, device: str) -> None:
-        self.data, self.metric, self.chunk, self.vmapped, self.device = data, metric, chunk, vmapped, device
+    def __init__(
+        self, data: Any, *, metric: str, validation_tasks: int, stream_rows: int, chunk: int, vmapped: bool
+    ) -> None:
+        self.data, self.metric, self.chunk, self.vmapped = data, metric, chunk, vmapped
         self.supports: list[int] = data.supports
-        self.validation_tasks = validation_tasks
+        self.validation_tasks, self.stream_rows = validation_tasks, stream_rows
         lowest, highest, _ = data.ratings.scale
 
         def clipped(error: Metric) -> Metric:
@@ -53,12 +55,15 @@ class Judge:
         mean = float(values.double().mean())
         return float("inf") if not np.isfinite(mean) else mean**0.5 if self.metric == "rmse" else mean
 
-    def validation(self, rule: Rule, support: int, tasks: Any) -> float:
-        """Return the run's metric on validation tasks."""
-        number = min(self.validation_tasks, len(tasks))
-        found = judge(
-            rule, tasks, number, support, {self.stored: self.metrics[self.stored]}, chunk=self.chunk, vmapped=self.vmapped
-        )
+    def validating(self, rule: Rule) -> list[Task]:
+        """Return the validation tasks as the rule sees them, once for all its grid and all support sizes."""
+        tasks = self.data.tasks("validation")
+        with torch.no_grad():
+            return list(encoded(rule, tasks, min(self.validation_tasks, len(tasks)), self.chunk))
+
+    def validation(self, rule: Rule, support: int, tasks: list[Task]) -> float:
+        """Return the run's metric on encoded validation tasks."""
+        found = judge_encoded(rule, tasks, support, {self.stored: self.metrics[self.stored]}, self.vmapped)
         return self.reported(found[self.stored])
 
     def choose(self, rule: Rule, score: Callable[[], float]) -> Choice:
@@ -78,8 +83,7 @@ class Judge:
 
     def tune(self, rule: Rule) -> dict[int, Choice]:
         """Return what validation chooses at every support size."""
-        tasks = self.data.tasks("validation")
-        found = {}
+        tasks, found = self.validating(rule), {}
         for support in self.supports:
             found[support] = self.choose(rule, lambda support=support: self.validation(rule, support, tasks))  # type: ignore[misc]
         return found
@@ -106,7 +110,7 @@ class Judge:
         tasks, support = self.data.warm_tasks(), self.supports[-1]
         if tasks is None:
             return []
-        metrics = {**self.metrics, **rated_only(thresholds, k)}
+        metrics = {**self.metrics, "rows": rows, **rated_only(thresholds, k)}
         with rule.set(point):
             found = judge(rule, tasks, len(tasks), support, metrics, chunk=self.chunk, vmapped=self.vmapped)
         return self.warm_scores(method, found, tasks.user, support)
@@ -127,7 +131,8 @@ class Judge:
         if tasks is None:
             return []
         popularity = self.data.popularity().float()
-        metrics, found = rated_only(thresholds, k), {}
+        metrics = rated_only(thresholds, k)
+        found: dict[tuple[str, str], list[Tensor]] = {}
         for _, task in in_chunks(tasks, len(tasks), self.chunk):
             orders = {
                 "random": torch.zeros_like(task.query.y),
@@ -144,17 +149,23 @@ class Judge:
 
     def stream_losses(self, rule: Rule, streams: list[Stream]) -> dict[str, Tensor]:
         """Return each error metric (users,) of predicting every rating before it is learned from."""
-        found: dict[str, list[Tensor]] = {"mse": [], "mae": []}
+        metrics: dict[str, Metric] = {"mse": self.metrics["mse"], "mae": self.metrics["mae"], "rows": rows}
+        found: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for stream in streams:
             out, _ = prequential(rule, stream, 1, self.vmapped)
             for name, parts in found.items():
-                parts.append(self.metrics[name](out[..., 0], stream.batch.y, stream.batch.known))
+                parts.append(metrics[name](out[..., 0], stream.batch.y, stream.batch.known))
         return {name: torch.cat(parts) for name, parts in found.items()}
 
     def tune_stream(self, rule: Rule) -> Choice:
-        """Return what the validation streams choose."""
-        streams = self.data.streams("validation")
-        return self.choose(rule, lambda: self.reported(self.stream_losses(rule, streams)[self.stored]))
+        """Return what the first `stream_rows` ratings of the validation streams choose."""
+        streams = [beginning(stream, self.stream_rows) for stream in self.data.streams("validation")]
+
+        return self.choose(rule, lambda: self.over_rows(self.stream_losses(rule, streams)))
+
+    def over_rows(self, found: dict[str, Tensor]) -> float:
+        """Return the run's metric where every rating counts alike, whoever gave it."""
+        return self.reported(found[self.stored] * found["rows"] / found["rows"].mean())
 
     def test_stream(self, rule: Rule, method: str, point: Point) -> list[Score]:
         """Return the prequential scores of one method on the test streams."""
@@ -168,8 +179,16 @@ class Judge:
     def hindsight(self, rule: Rule, method: str) -> list[Score]:
         """Return the scores of the grid point that turns out best on the test streams: a bound, not a method."""
         every = [self.test_stream(rule, f"hindsight/{method}", point) for point in grid(rule)]
-        stored = [next(s for s in scores if s.metric == self.stored) for scores in every]
-        return every[int(np.argmin([self.reported(torch.from_numpy(s.values)) for s in stored]))]
+        values = []
+        for scores in every:
+            found = {score.metric: torch.from_numpy(score.values) for score in scores}
+            values.append(self.over_rows(found))
+        return every[int(np.argmin(values))]
+
+
+def rows(out: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+    """Return how many rows each task has (T,)."""
+    return mask.sum(-1)
 
 
 def grid(rule: Rule) -> list[Point]:

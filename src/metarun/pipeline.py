@@ -89,7 +89,8 @@ class Pipeline:
 
     def others(self, chain: list[str]) -> list[str]:
         """Return the methods that are judged on their own from the pretrained model."""
-        return list(dict.fromkeys([*self.cfg.evaluate.against, *chain[:-1]]))
+        own = [*self.cfg.evaluate.against, self.cfg.evaluate.reference, *chain[:-1]]
+        return [method for method in dict.fromkeys(own) if method not in chain[-1:]]
 
     def alone(self, method: str, pretrained: Tensors) -> Product:
         """Return a method's product from the pretrained model with the steps of all rounds; baselines have no stage."""
@@ -175,7 +176,7 @@ class Pipeline:
             return pooled(rule, self.data.training_task(users[step]).support)
 
         with torch.no_grad():
-            stage = Transfer(rule, rule.init(self.data.nobody()))
+            stage = Transfer(rule, rule.init(self.data.nobody()), method)
         seconds = self.fit(stage, batch, len(users), key, f"{method}, round {number}", clip=None)
         rule.model.load_state_dict({**rule.model.state_dict(), **stage.committed()})
         return len(users), seconds
@@ -187,7 +188,7 @@ class Pipeline:
             states = [start(rule, stream, self.cfg.trainer.vmap) for stream in streams]
         plan = Plan(rule, streams, rule.chunk or 1)
         state = torch.utils._pytree.tree_map(lambda *leaves: torch.cat(leaves), *states)
-        stage = Online(rule, state, self.cfg.trainer.vmap)
+        stage = Online(rule, state, method, self.cfg.trainer.vmap)
         seconds = self.fit(stage, plan.batch, len(plan), key, f"{method}, round {number}", clip=None)
         rule.model.load_state_dict({**rule.model.state_dict(), **stage.committed()})
         return len(plan), seconds
@@ -209,7 +210,7 @@ class Pipeline:
         """Return the validation metric at the values of the config, as the mean over support sizes."""
         if not self.data.cold:
             return float("inf")
-        tasks = self.data.tasks("validation")
+        tasks = self.judge.validating(rule)
         values = [self.judge.validation(rule, support, tasks) for support in self.judge.supports]
         return sum(values) / len(values)
 

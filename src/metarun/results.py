@@ -32,7 +32,8 @@ class Score(NamedTuple):
     """One method's value on every task: ids int64 (T,), each once, and values float64 (T,).
 
     protocol spells its settings ("tasks", "rated-only/threshold=4"). Squared error is kept per task as "mse" and
-    reported as "rmse"; "precision@20" and "recall@20" together also give "f1@20".
+    reported as "rmse"; "precision@20" and "recall@20" together also give "f1@20". Where tasks have unequal numbers of
+    rows, a score "rows" beside the errors makes every row count alike.
     """
 
     split: str
@@ -66,7 +67,11 @@ def reported(scores: Iterable[Score]) -> list[tuple[Score, str, NDArray[np.float
     found = []
     for score in kept.values():
         metric, _, at = score.metric.partition("@")
-        found.append((score, "rmse" if metric == "mse" else score.metric, score.values))
+        if metric == "rows":
+            continue
+        weight = kept.get((*score.place, "rows")) if metric in ("mse", "mae") else None
+        values = score.values if weight is None else np.stack([score.values, aligned(score, weight)], axis=1)
+        found.append((score, "rmse" if metric == "mse" else score.metric, values))
         recall = kept.get((*score.place, f"recall@{at}"))
         if metric == "precision" and recall is not None:
             both = np.stack([score.values, aligned(score, recall)], axis=1)

@@ -36,7 +36,9 @@ def hold(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise MetarunError(f"cannot write {path}: {error.strerror}; set paths.outputs to a folder that can be") from error
+        raise MetarunError(
+            f"cannot write {path}: {error.strerror}; set paths.outputs to a folder that can be"
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -67,7 +67,7 @@ class Rule(nn.Module):
 
     @property
     def sees(self) -> str:
-        """ "features": the engine encodes the whole flat batch once, outside vmap; "inputs": the rule encodes."""
+        """Either "features" (the engine encodes the whole batch once, outside vmap) or "inputs" (the rule does)."""
         return "inputs"
 
     def prepare(self, tasks: Iterator[Task]) -> None:

@@ -41,9 +41,9 @@ def work(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], be
         data,
         metric=cfg.evaluate.metric,
         validation_tasks=cfg.evaluate.validation_tasks,
+        stream_rows=cfg.evaluate.stream_rows,
         chunk=cfg.evaluate.chunk,
         vmapped=cfg.trainer.vmap,
-        device="cpu",
     )
     pipeline = Pipeline(cfg, data, folder, judge)
     products = pipeline.run()

@@ -49,6 +49,12 @@ def turned(batch: Batch) -> Batch:
     return Batch(x, y, mask, known, batch.event)
 
 
+def beginning(stream: Stream, rows: int) -> Stream:
+    """Return the first `rows` rows of every key."""
+    x, y, mask, known = (tree_map(lambda leaf: leaf[:, :rows], part) for part in stream.batch[:4])
+    return stream._replace(batch=Batch(x, y, mask, known, stream.batch.event))
+
+
 def start(rule: Rule, stream: Stream, vmapped: bool = True) -> State:
     """Return the states of all keys before any row."""
     return over_tasks(rule.init, vmapped)(stream.context)

@@ -5,7 +5,7 @@ Shapes: T tasks; every leaf of a batched `Task` has the leading axis T.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -65,8 +65,12 @@ def gather(rule: Rule, task: Task) -> Task:
 
 def predictions(rule: Rule, task: Task, vmapped: bool = True) -> Tensor:
     """Return the query outputs (T, Q, C) after adapting on the supports."""
-    encoded = encode(rule, task)
-    out: Tensor = over_tasks(lambda t: rule.predict(rule.adapt(t), t.query.x), vmapped)(encoded)
+    return answers(rule, encode(rule, task), vmapped)
+
+
+def answers(rule: Rule, task: Task, vmapped: bool) -> Tensor:
+    """Return the query outputs (T, Q, C) of tasks that are encoded already."""
+    out: Tensor = over_tasks(lambda t: rule.predict(rule.adapt(t), t.query.x), vmapped)(task)
     return out
 
 
@@ -97,11 +101,29 @@ def judge(
 
     metrics: functions of (predictions (T, Q), labels (T, Q), mask (T, Q)) to (T,).
     """
+    with torch.no_grad():
+        return judge_encoded(rule, encoded(rule, tasks, number, chunk), support, metrics, vmapped)
+
+
+def encoded(rule: Rule, tasks: Any, number: int, chunk: int) -> Iterator[Task]:
+    """Yield the first `number` tasks as the rule wants to see them, `chunk` at a time."""
+    for _, task in in_chunks(tasks, number, chunk):
+        yield encode(rule, task)
+
+
+def judge_encoded(
+    rule: Rule,
+    parts: Iterable[Task],
+    support: int,
+    metrics: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]],
+    vmapped: bool,
+) -> dict[str, Tensor]:
+    """Return what `judge` does from batches of encoded tasks, so that a grid of values pays for them only once."""
     found: dict[str, list[Tensor]] = {name: [] for name in metrics}
     with torch.no_grad():
-        for _, task in in_chunks(tasks, number, chunk):
+        for task in parts:
             shortened = task._replace(support=truncate(task.support, support))
-            out = predictions(rule, shortened, vmapped)[..., 0]
+            out = answers(rule, shortened, vmapped)[..., 0]
             for name, metric in metrics.items():
                 found[name].append(metric(out, task.query.y, task.query.known))
     return {name: torch.cat(parts) for name, parts in found.items()}

@@ -14,6 +14,7 @@ from metarun.complaints import typed_as, unknown_key
 from metarun.errors import MetarunError
 from metarun.loading import load_option
 from metarun.overrides import none_chosen, one_per_family
+from metarun.pairs import check_pairs
 from metarun.schema import SPECIAL, Known, default_groups, problem, schema, show
 from metarun.trust import check_target
 from metarun.tuned import check_grid, check_tuned, source
@@ -22,12 +23,11 @@ from metarun.tuned import check_grid, check_tuned, source
 def validate(cfg: DictConfig) -> None:
     """Raise MetarunError for the first thing in a composed config that its YAML files do not allow."""
     chosen = list(cfg.composed.options)
-    one_per_family(
-        [name.removeprefix("strategy/") for name in chosen if name.startswith("strategy/")],
-        f"strategy=[{','.join(name.removeprefix('strategy/') for name in chosen if name.startswith('strategy/'))}]",
-    )
+    strategies = [name.removeprefix("strategy/") for name in chosen if name.startswith("strategy/")]
+    one_per_family(strategies, f"strategy=[{','.join(strategies)}]")
     for group in default_groups():
-        if not any(name.startswith(f"{group}/") for name in chosen):
+        # Without a strategy a run pretrains and judges what needs no stage.
+        if group != "strategy" and not any(name.startswith(f"{group}/") for name in chosen):
             raise MetarunError(f"{group}: {none_chosen(group)}")
     known = fields(chosen)
     _targets(cfg, "")
@@ -36,6 +36,7 @@ def validate(cfg: DictConfig) -> None:
     _values(cfg, known, "")
     _needs(chosen)
     _against(cfg, chosen)
+    check_pairs(cfg, strategies)
     if not str(cfg.name).strip() or re.search(r"[/\\]", str(cfg.name)):
         raise MetarunError(f"name={cfg.name}: names a folder, so it is not empty and has no slash")
 

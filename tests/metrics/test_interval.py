@@ -113,5 +113,26 @@ def test_refusals():
         paired([1.0, 2.0, 3.0], [1.0, 2.0], "mae")
     with pytest.raises(ValueError, match=r"f1@20 needs values of shape \(T, 2\)"):
         estimate([1.0, 2.0], "f1@20")
-    with pytest.raises(ValueError, match=r"rmse needs values of shape \(T,\)"):
-        estimate([[1.0, 2.0]], "rmse")
+    with pytest.raises(ValueError, match=r"ndcg@10 needs values of shape \(T,\)"):
+        estimate([[1.0, 2.0]], "ndcg@10")
+    with pytest.raises(ValueError, match="of at least one task"):
+        estimate(np.zeros((0, 2)), "rmse")
+
+
+def test_over_rows_by_hand():
+    # 1 row with squared error 4, 3 rows with squared error 1: 7 / 4 over rows, 2.5 over tasks.
+    found = estimate([[4.0, 1.0], [1.0, 3.0]], "rmse")
+    assert found.value == pytest.approx((7 / 4) ** 0.5)
+    influence = np.array([1 * (4 - 1.75), 3 * (1 - 1.75)]) / 2 / (2 * 1.75**0.5)
+    assert found.ci95 == pytest.approx(1.96 * influence.std(ddof=1) / 2**0.5)
+    assert estimate([[2.0, 5.0], [2.0, 1.0]], "mae").value == 2.0
+
+
+def test_over_rows_coverage():
+    def draw(rng):
+        rows = rng.integers(1, 60, TASKS)
+        return np.stack([rng.gamma(2.0, 0.5, TASKS) + rows / 60, rows], 1)
+
+    mean_square = (np.arange(1, 60) ** 2).mean()
+    truth = 1.0 + mean_square / 30 / 60
+    assert coverage(draw, "rmse", truth**0.5) == pytest.approx(0.95, abs=0.03)

@@ -14,8 +14,10 @@ class MatrixFactorisation(nn.Module):
     Koren, Bell and Volinsky, "Matrix factorization techniques for recommender systems", Computer 2009.
     """
 
-    context = 0
-    """Width of the side information that the head's start reads."""
+    context: int = 0
+    """Width of the side information that the head's start reads, and the factor it is read with."""
+
+    side: float = 1.0
 
     mean: Tensor
 

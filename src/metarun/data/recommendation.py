@@ -24,33 +24,35 @@ from metarun.streams import Stream
 class Source:
     """The rows that pretraining sees; `batch(step)` is a pure function of (seed, step)."""
 
-    def __init__(self, columns: Columns, user: Tensor, place: Tensor, rows: int, seed: int) -> None:
-        self.columns, self.user, self.place, self.rows, self.seed = columns, user, place, rows, seed
-        self.epoch, self.shuffled = -1, place
+    def __init__(self, columns: Columns, user: Tensor, kept: Tensor, rows: int, seed: int) -> None:
+        self.columns, self.user, self.kept, self.rows, self.seed = columns, user, kept, rows, seed
+        self.epoch, self.shuffled = -1, kept
 
     def __len__(self) -> int:
         """Steps per epoch; a last, shorter batch counts."""
-        return -(-len(self.place) // self.rows)
+        return -(-len(self.kept) // self.rows)
 
     def batch(self, step: int) -> tuple[Tensor, dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """Return (user (B,), inputs {"item": (B,)}, rating (B,), context {"features": (B, F)})."""
         epoch, part = divmod(step, len(self))
         if epoch != self.epoch:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            self.shuffled = self.place[torch.randperm(len(self.place), generator=generator)]
+            self.shuffled = self.kept.index_select(0, torch.randperm(len(self.kept), generator=generator))
             self.epoch = epoch
-        row = self.columns.order[self.shuffled[part * self.rows : (part + 1) * self.rows]].long()
-        user = self.user[row].long()
-        context = {"features": self.columns.user_features[user]}
-        return user, {"item": self.columns.item[row].long()}, self.columns.value[row], context
+        row = self.shuffled[part * self.rows : (part + 1) * self.rows].long()
+        # index_select: on a CPU more than twice as fast as brackets.
+        user = self.user.index_select(0, row).long()
+        x = {"item": self.columns.item.index_select(0, row).long()}
+        context = {"features": self.columns.user_features.index_select(0, user)}
+        return user, x, self.columns.value.index_select(0, row), context
 
     def labels(self) -> Tensor:
         """Return all source ratings (rows,)."""
-        return self.columns.value[self.columns.order[self.place].long()]
+        return self.columns.value.index_select(0, self.kept)
 
     def users(self) -> Tensor:
         """Return the numbers of the users that have source ratings."""
-        return self.user[self.columns.order[self.place].long()].unique().long()
+        return torch.bincount(self.user.index_select(0, self.kept)).nonzero()[:, 0]
 
 
 class Recommendation(pl.LightningDataModule):
@@ -128,15 +130,13 @@ class Recommendation(pl.LightningDataModule):
 
     def source(self, rows: int, seed: int) -> Source:
         """Return the pretraining rows in batches of `rows`."""
-        return Source(self.columns, torch.from_numpy(self.ratings.user), self.source_places, rows, seed)
+        return Source(self.columns, torch.from_numpy(self.ratings.user), self.source_rows, rows, seed)
 
     @cached_property
-    def source_places(self) -> Tensor:
-        """The places of the source rows in the order, int32."""
+    def source_rows(self) -> Tensor:
+        """The source rows in the order of the segments, int32."""
         s = self.segments
-        kept = s.role == SOURCE
-        shift = np.repeat(s.start[kept] - np.append(0, s.count[kept].cumsum()[:-1]), s.count[kept])
-        return torch.from_numpy((shift + np.arange(len(shift))).astype(np.int32))
+        return torch.from_numpy(s.order[np.repeat(s.role == SOURCE, s.count)])
 
     def training_segments(self, round: int, slices: int, everyone: bool = False) -> NDArray[np.int64]:
         """Return the segments that the rounds up to this one (counted from 1) adapt on.
@@ -161,6 +161,10 @@ class Recommendation(pl.LightningDataModule):
         """Return the fixed tasks of unseen users: "validation", "test", or the slice of a round."""
         role = {"validation": VALIDATION, "test": TEST}.get(split, SLICE + (round or 0))
         return self.user_tasks(self.chosen(role, self.supports[-1] + self.queries, new=self.by_time), split)
+
+    def test_users(self) -> int:
+        """Return how many test users there are, with however few ratings."""
+        return len(self.chosen(TEST, 1, new=self.by_time))
 
     def user_tasks(self, chosen: NDArray[np.int64], what: str, seed: int = 0, random: bool = False) -> UserTasks:
         """Return tasks over segments; raises MetarunError where no user has enough ratings."""
@@ -189,7 +193,7 @@ class Recommendation(pl.LightningDataModule):
         """Return the training segments in batches of alike numbers of rows."""
         chosen = self.training_segments(round, slices, everyone)
         chosen = chosen[np.argsort(self.segments.count[chosen], kind="stable")]
-        return list(torch.from_numpy(chosen).split(tasks))
+        return list(torch.split(torch.from_numpy(chosen), tasks))
 
     def training_task(self, chosen: Tensor) -> Task:
         """Return these users with all their rows as support and an empty query."""
@@ -202,7 +206,7 @@ class Recommendation(pl.LightningDataModule):
 
     def popularity(self) -> Tensor:
         """Return how many source ratings each item has (items,)."""
-        items = self.ratings.item[self.segments.order[self.source_places.numpy()]]
+        items = self.ratings.item[self.source_rows.numpy()]
         return torch.from_numpy(np.bincount(items, minlength=self.ratings.n_items))
 
     def streams(self, split: str, round: int = 1, slices: int = 1, users: int = 128) -> list[Stream]:
@@ -218,7 +222,7 @@ class Recommendation(pl.LightningDataModule):
         else:
             chosen = self.chosen({"validation": VALIDATION, "test": TEST}[split], 2, new=True)
             chosen = chosen[np.argsort(self.segments.count[chosen], kind="stable")]
-            parts = list(torch.from_numpy(chosen).split(users))
+            parts = list(torch.split(torch.from_numpy(chosen), users))
         tasks = [self.training_task(part) for part in parts]
         return [Stream(task.context, task.support) for task in tasks]
 

@@ -82,7 +82,8 @@ class UserTasks:
         which = below(combine(1, key), torch.tensor(len(self))) if self.random else indices
         count, start = self.count[which][:, None], self.start[which][:, None]
         total = count.clamp(max=largest + self.queries)
-        query = torch.minimum(total.div(2, rounding_mode="floor"), torch.tensor(self.queries))
+        spare = torch.maximum(total.div(2, rounding_mode="floor"), total - largest)
+        query = spare.clamp(max=self.queries)
         place = torch.arange(largest + self.queries)[None].expand(len(indices), -1)
         size = torch.full_like(query, largest)
         if self.random:

@@ -18,7 +18,7 @@ class Linear(nn.Module):
 
     def __init__(self, *, backbone: Any, spec: Spec) -> None:
         super().__init__()
-        features, self.offset = backbone.out_features, backbone.offset_last
+        features, self.offset, self.scale = backbone.out_features, backbone.offset_last, backbone.side
         self.weight = nn.Parameter(torch.zeros(features, spec.outputs))
         self.side = nn.Parameter(torch.zeros(backbone.context, features * spec.outputs)) if backbone.context else None
 
@@ -26,7 +26,7 @@ class Linear(nn.Module):
         """Return the weight (D, C) before any label; context["features"] (..., F) gives (..., D, C)."""
         if self.side is None:
             return self.weight
-        shift = context["features"] @ self.side
+        shift = (context["features"] * self.scale) @ self.side
         start: Tensor = self.weight + shift.reshape(*shift.shape[:-1], *self.weight.shape)
         return start
 

@@ -37,6 +37,7 @@ def estimate(values: ArrayLike, metric: str) -> Estimate:
     """Return the reported value of `metric` from the tasks' values.
 
     values: (T,) one per task; for "rmse" the tasks' mean squared errors, for f1 the tasks' (precision, recall), (T, 2).
+    "rmse" and "mae" also take (T, 2), (error, rows): then every row counts alike, not every task.
     A task that diverged (inf or nan) makes the value inf or nan: it is not dropped.
     """
     value, influence = influences(values, metric)
@@ -60,9 +61,12 @@ def influences(values: ArrayLike, metric: str) -> tuple[float, Array]:
     """Return the value of `metric` and the influence of each task on it, (T,) with mean 0.
 
     rmse = sqrt(m), so its influence is that of the mean squared error m over 2 sqrt(m) (the delta method).
+    With rows the mean is the ratio sum(rows * error) / sum(rows).
     f1 = 2 P R / (P + R) of the mean precision P and the mean recall R, not the mean of the tasks' own F1.
     """
     columns = np.asarray(values, dtype=np.float64)
+    if metric in ("rmse", "mae") and columns.ndim == 2:
+        return _by_row(columns, metric)
     two = metric.split("@")[0] == "f1"
     if columns.ndim != 1 + two or (two and columns.shape[1] != 2):
         raise ValueError(f"{metric} needs values of shape {'(T, 2)' if two else '(T,)'}, got {columns.shape}")
@@ -83,6 +87,19 @@ def influences(values: ArrayLike, metric: str) -> tuple[float, Array]:
             slopes = np.array([2 * recall**2, 2 * precision**2]) / total**2
             return float(2 * precision * recall / total), centred @ slopes
         return float(means), centred
+
+
+def _by_row(columns: Array, metric: str) -> tuple[float, Array]:
+    """Return the error over all rows and the tasks' influences on it; columns (T, 2): error, rows."""
+    if columns.shape[1:] != (2,) or len(columns) == 0:
+        raise ValueError(f"{metric} over rows needs (error, rows) of at least one task, got {columns.shape}")
+    error, rows = columns.T
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        mean = float((error * rows).sum() / rows.sum())
+        influence = rows * (error - mean) / rows.mean()
+        if metric == "mae" or mean == 0:
+            return mean, influence
+        return mean**0.5, influence / (2 * mean**0.5)
 
 
 def _half_width(influence: Array) -> float:

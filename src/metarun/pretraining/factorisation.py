@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.linalg import vecdot
 
 from metarun.model import Model, Spec
 
@@ -58,8 +59,8 @@ class Factorisation(nn.Module):
         widths = [vector.shape[-1], own.shape[-1] - vector.shape[-1]]
         taste, level = own.split(widths, -1)
         start_taste, start_level = self.model.head.start(context)[..., 0].split(widths, -1)
-        out = (vector * (taste + start_taste)).sum(-1)
-        penalty = self.l2 * (taste.square().sum(-1) + vector.square().sum(-1))
+        out = vecdot(vector, taste + start_taste)
+        penalty = self.l2 * (vecdot(taste, taste) + vecdot(vector, vector))
         if backbone.bias:
             out = out + (level + start_level)[..., 0] + backbone.offset(x["item"])
             penalty = penalty + self.bias_l2 * (level[..., 0].square() + backbone.item_bias[x["item"]].square())

@@ -15,6 +15,7 @@ from metarun import atomic
 from metarun.report import notation
 from metarun.report.layout import framed
 from metarun.report.ranking import ranking_table
+from metarun.report.stream import stream_table
 from metarun.report.table import support_table
 from metarun.report.verdict import verdict
 from metarun.results import read_json
@@ -33,6 +34,8 @@ def show(summary: Mapping[str, Any], console: Console | None = None) -> None:
         console.print(Text(notation.plain(f"warning: {warning}", unicode), style="yellow"))
     if summary.get("ranking"):
         console.print(ranking_table(summary, unicode), "")
+    for protocol in summary.get("stream", {}):
+        console.print(stream_table(summary, protocol, unicode), "")
     for cell in sorted(summary.get("test", {}), key=lambda name: name == "user-cold"):
         console.print(support_table(summary, None, cell, console.width, unicode), "")
     # One line however long: a sentence that a script or a log reader can find whole.

@@ -6,6 +6,7 @@
      "test": {cell: {support: {method: {metric: {"value", "ci95", "n"}}}}},
      "paired": {support: {method: {"difference", "ci95", "n", "against"}}},
      "ranking": {protocol: {method: {metric: {"value", "ci95", "n"}, "lift": {"value", "ci95", "n"}}}},
+     "stream": {protocol: {method: {metric: entry}}},
      "tuned", "trials", "folder", "seconds", "warnings"}
 
 Support sizes are strings, as JSON has them; a value that is infinite or not a number is null.
@@ -23,6 +24,7 @@ from metarun.report.notation import last
 from metarun.results import Score, difference, finite, reported
 
 RANKING = "rated-only"
+STREAM = "prequential"
 Entry = dict[str, Any]
 
 
@@ -71,6 +73,15 @@ def ranking_values(scores: Iterable[Score]) -> dict[str, Any]:
         methods.setdefault(score.method, {})[metric] = entry(estimate(values, metric))
     for methods in table.values():
         _add_lift(methods)
+    return table
+
+
+def stream_values(scores: Iterable[Score]) -> dict[str, Any]:
+    """Return {protocol: {method: {metric: entry}}} of the prequential test scores."""
+    table: dict[str, Any] = {}
+    ours = [score for score in scores if score.split == "test" and score.protocol.split("/")[0] == STREAM]
+    for score, metric, values in reported(ours):
+        table.setdefault(score.protocol, {}).setdefault(score.method, {})[metric] = entry(estimate(values, metric))
     return table
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unflatten
 
 from metarun.rule import Batch, Rule, State
 from metarun.stages.loop import Stage
@@ -16,12 +16,14 @@ from metarun.tasks import over_tasks
 class Fold(Stage):
     """Folds a rule's update over batches; the state is part of the checkpoint."""
 
-    rate_key = "the strategy's inner_lr"
-
-    def __init__(self, rule: Rule, state: State) -> None:
+    def __init__(self, rule: Rule, state: State, method: str) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.rule, self.state = rule, state
+        family, _, stem = method.partition("/")
+        self.rate_key = f"strategy.{family}.inner_lr (of a method in evaluate.against: tuned.{stem}.inner_lr)"
+        if not hasattr(rule, "inner_lr"):
+            self.rate_key = f"the rates among the fields of strategy.{family} (metarun show strategy/{method})"
 
     def configure_optimizers(self) -> None:
         """Return nothing: the rule is the optimiser."""
@@ -30,17 +32,18 @@ class Fold(Stage):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state too."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["state"] = self.state
+        checkpoint["state"] = tree_leaves(self.state)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the state too."""
         super().on_load_checkpoint(checkpoint)
-        self.state = checkpoint["state"]
+        self.state = tree_unflatten(checkpoint["state"], tree_structure(self.state))
 
     @torch.no_grad()
     def watch(self) -> None:
         """Remember whether the state is still finite."""
-        total = [leaf.sum() for leaf in torch.utils._pytree.tree_leaves(self.state) if leaf.is_floating_point()]
+        # The logarithm of a weight may well be -inf; whatever else diverges is +inf or NaN a step later.
+        total = [leaf.clamp(min=-1e30).sum() for leaf in tree_leaves(self.state) if leaf.is_floating_point()]
         self.recent = torch.stack(total).sum()
 
 
@@ -61,8 +64,8 @@ class Transfer(Fold):
 class Online(Fold):
     """A state per key, each key's rows in order: what online and adaptive write back is the mean over keys."""
 
-    def __init__(self, rule: Rule, state: State, vmapped: bool) -> None:
-        super().__init__(rule, state)
+    def __init__(self, rule: Rule, state: State, method: str, vmapped: bool) -> None:
+        super().__init__(rule, state, method)
         self.vmapped = vmapped
 
     def training_step(self, batch: tuple[slice, Batch], index: int) -> None:

@@ -41,7 +41,7 @@ class Stage(pl.LightningModule):
     """A module whose steps are counted; a stage writes `training_step` and `configure_optimizers`."""
 
     rate_key = "its rate"
-    """The option to lower where the loss is not a number."""
+    """The options to lower where the loss is not a number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,11 +77,11 @@ class Steps(IterableDataset[Any]):
 class Whole(TorchCheckpointIO):
     """Checkpoints that are whole or not there; reading one runs no code."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, *_: Any, **__: Any) -> None:
         """Write beside the place and rename."""
         write(Path(path), checkpoint)
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
         """Return plain values and tensors."""
         return read(Path(path))
 
@@ -99,13 +99,13 @@ class Guard(pl.Callback):
             raise KeyboardInterrupt
         self.asked = number
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, *_: Any) -> None:
         """Listen for Ctrl-C and for the end of the machine's time, where Python lets us: in the main thread."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self.ask)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         """Count the step; save where it is time to."""
         pl_module.position += 1
         if not torch.isfinite(pl_module.recent):
@@ -115,7 +115,7 @@ class Guard(pl.Callback):
         if self.asked is not None:
             raise KeyboardInterrupt
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_train_end(self, _: pl.Trainer, pl_module: Any) -> None:
         """Refuse to hand on what the last step broke: its loss was taken before it."""
         if any(parameter.isnan().any() for parameter in pl_module.parameters()):
             raise self.diverged(pl_module, "the parameters are not numbers")
@@ -133,7 +133,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def own_signals() -> Iterator[None]:
-    """Give the handlers back as they were, and turn Lightning's way of leaving after Ctrl-C back into KeyboardInterrupt."""
+    """Give the handlers back as they were, and turn Lightning's exit after Ctrl-C back into KeyboardInterrupt."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield

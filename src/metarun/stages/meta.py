@@ -15,7 +15,7 @@ from metarun.tasks import outer
 class Meta(Stage):
     """Trains whatever a rule has declared as learned; it knows no algorithm."""
 
-    rate_key = "pipeline.meta.lr"
+    rate_key = "pipeline.meta.lr, or the inner_lr of strategy.meta"
 
     def __init__(self, rule: Rule, lr: float, steps: int, vmapped: bool) -> None:
         super().__init__()

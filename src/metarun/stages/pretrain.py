@@ -33,6 +33,6 @@ class Pretrain(Stage):
 
 def decaying_adam(parameters: Any, lr: float, steps: int) -> dict[str, Any]:
     """Return Adam whose rate falls linearly to 0 over `steps`, as Lightning wants it."""
-    optimizer = torch.optim.Adam([p for p in parameters if p.requires_grad], lr)
+    optimizer = torch.optim.Adam([p for p in parameters if p.requires_grad], lr, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -74,9 +74,11 @@ class Gradient(Rule):
     def init(self, context: dict[str, Any]) -> State:
         """Return the start, the rate, and what stays fixed during the task."""
         theta = self.start(context)
-        like = {"dtype": theta[HEAD].dtype, "device": theta[HEAD].device}
-        rate = context["rate"] if "rate" in context else torch.as_tensor(self.inner_lr, **like)
-        state: State = {"theta": theta, "rate": rate}
+        rate = context.get("rate", self.inner_lr)
+        state: State = {
+            "theta": theta,
+            "rate": torch.as_tensor(rate, dtype=theta[HEAD].dtype, device=theta[HEAD].device),
+        }
         if self.anchor:
             state["start"] = theta
         if "rows" in context:
@@ -124,7 +126,7 @@ class Gradient(Rule):
                 g = {name: value.detach() for name, value in g.items()}
             if self.anchor:
                 pull = {k: 2 * self.anchor * (v - state["start"][k]) for k, v in state["theta"].items()}
-                g = {name: value + pull[name] * (n > 0) for name, value in g.items()}
+                g = {name: value + pull[name] for name, value in g.items()}
             rate = {name: state["rate"] * weight * self.log_scale[name.replace(".", "_")].exp() for name in g}
             state = {**state, "theta": {k: v - rate[k] * g[k] for k, v in state["theta"].items()}}
             yield state

@@ -21,7 +21,8 @@ from metarun.rule import Batch, Rule, State
 class FixedShare(Rule):
     """A controller over one rule at several rates: weights fall with past loss, and `share` of them is spread evenly.
 
-    `temperature` is the loss that costs a policy a factor e, so twice the noise variance for squared error.
+    `temperature` is the loss that costs a policy a factor e, so twice the noise variance for squared error. A policy
+    whose loss is no number any more is out for good.
     """
 
     rates: Tensor
@@ -60,8 +61,9 @@ class FixedShare(Rule):
         return out
 
     def mix(self, state: State, each: Tensor) -> Tensor:
-        """Return the weighted prediction (B, C)."""
-        return torch.einsum("p,pbc->bc", state["log_weight"].exp(), each)
+        """Return the weighted prediction (B, C); what has no weight may have diverged."""
+        weight = state["log_weight"].exp()
+        return torch.einsum("p,pbc->bc", weight, torch.where(weight[:, None, None] > 0, each, 0.0))
 
     def predict(self, state: State, x: Any) -> Tensor:
         """Return the mixture's outputs (B, C)."""
@@ -72,8 +74,9 @@ class FixedShare(Rule):
         y = readable(batch.y, batch.known)
         losses = vmap(lambda out: self.model.objective.rows(out, y))(each)
         loss = torch.where(batch.known > 0, losses, 0.0).sum(-1)
-        weight = (state["log_weight"] - loss / self.temperature).softmax(0)
-        shared = (1 - self.share) * weight + self.share / len(self.rates)
+        alive = loss.isfinite() & state["log_weight"].isfinite()
+        weight = torch.where(alive, state["log_weight"] - loss / self.temperature, -torch.inf).softmax(0)
+        shared = (1 - self.share) * weight + self.share * alive.to(weight) / alive.sum()
         log_weight = torch.where(batch.known.sum() > 0, shared.log(), state["log_weight"])
         return {"log_weight": log_weight, "rules": vmap(self.rule.update, (0, None))(state["rules"], batch)}
 

@@ -1,0 +1,76 @@
+"""Every benchmark runs and its contenders find the same loss (each script checks that itself); no time is asserted."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return importlib.import_module(name)
+
+
+def test_inner_loop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("higher")
+    assert script("bench_inner_loop", monkeypatch).main(["--quick"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "$ python scripts/bench_inner_loop.py --quick"
+    assert [line.split()[0] for line in lines[2:]] == ["users", "4", "16"]
+
+
+def test_another_loss_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("higher")
+    bench = script("bench_inner_loop", monkeypatch)
+    whole = bench.plain_vmap
+
+    def wrong(*given: object) -> object:
+        step = whole(*given)
+        return lambda: step() * (1 + 2e-5)
+
+    monkeypatch.setattr(bench, "plain_vmap", wrong)
+    with pytest.raises(SystemExit, match=r"not the same arithmetic: \['plain vmap'\]"):
+        bench.main(["--quick"])
+
+
+def test_pretrain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert script("bench_pretrain", monkeypatch).main(["--quick"]) == 0
+    ours, plain = (line.split()[-1] for line in capsys.readouterr().out.splitlines()[3:])
+    assert float(ours) == pytest.approx(float(plain), rel=1e-5)
+
+
+def test_scale(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert script("bench_scale", monkeypatch).main(["--quick", "--folder", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "files to columns" in out
+    assert "60,000 ratings" in out
+    assert list(tmp_path.iterdir()) == []  # the files are gone
+
+
+def test_medians_are_taken_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    contenders = {name: lambda name=name: called.append(name) for name in ("a", "b")}
+    taken = script("timing", monkeypatch).interleaved(contenders, 3)
+    assert called == ["a", "b"] * 3
+    assert set(taken) == {"a", "b"}
+
+
+def test_a_missed_bar_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    verdict = script("timing", monkeypatch).verdict
+    assert verdict([("fast", True)]) == 0
+    assert verdict([("fast", True), ("small", False)]) == 1
+    assert "MISSED: small" in capsys.readouterr().out

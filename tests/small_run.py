@@ -24,6 +24,7 @@ SMALL = [
     "pipeline.save_every=5", "trainer.threads=1", "trainer.accelerator=cpu", "evaluate.validation_tasks=10",
     "evaluate.against=[baseline/ridge]", "tuned.finetune.steps=2", "tuned.maml.steps=2",
 ]  # fmt: skip
+SHORT = ["strategy=meta/maml", "pipeline.rounds=1", "evaluate.against=[baseline/constant]"]
 FORK = multiprocessing.get_context("forkserver")
 # Attempts fork from a process that has imported everything and computed nothing, which is quick and safe with torch.
 FORK.set_forkserver_preload(["metarun.run", "metarun.strategies.gradient", "pandas", "hydra._internal.hydra"])
@@ -87,6 +88,15 @@ def command(words: list[str], home: Path, kill: Kill | None = None, changes: Cha
     before = len(said(home))
     code = ended(begin_command(words, home, kill, changes))
     return code, said(home)[before:]
+
+
+def complaint(done: tuple[int, str]) -> str:
+    """Return the one line that a refused command has said on its own account."""
+    code, text = done
+    lines = [line for line in text.splitlines() if line.startswith("metarun: ")]
+    assert (code, len(lines)) == (2, 1), text
+    assert "Traceback" not in text, text
+    return lines[0]
 
 
 def begin_command(words: list[str], home: Path, kill: Kill | None = None, changes: Changes = ()) -> Any:

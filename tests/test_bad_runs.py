@@ -15,60 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from omegaconf import OmegaConf
-from small_run import (
-    SMALL,
-    Kill,
-    attempt,
-    begin_command,
-    bits,
-    command,
-    differing,
-    ended,
-    folder_of,
-    said,
-    steps_taken,
-    write_ratings,
-)
-from torch import Tensor
-
-from metarun.errors import MetarunError
-from metarun.resume import hold
-from metarun.stages.loop import Stage, fit
+from small_run import SHORT, SMALL, Kill, attempt, bits, command, complaint, differing, folder_of, steps_taken
 
 pytestmark = pytest.mark.slow
-
-SHORT = ["strategy=meta/maml", "pipeline.rounds=1", "evaluate.against=[baseline/constant]"]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few ratings."""
-    return write_ratings(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def words(data: Path, tmp_path: Path) -> list[str]:
-    """The words of a short command."""
-    return [*SMALL, f"paths.outputs={tmp_path}/outputs", f"paths.data={data}", *SHORT]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the short command leaves where nothing goes wrong."""
-    home = tmp_path_factory.mktemp("undisturbed")
-    assert attempt([*SMALL, f"paths.outputs={home}/outputs", f"paths.data={data}", *SHORT], home) == 0
-    return bits(folder_of(home))
-
-
-def complaint(done: tuple[int, str]) -> str:
-    """Return the one line that a refused command has said on its own account."""
-    code, text = done
-    lines = [line for line in text.splitlines() if line.startswith("metarun: ")]
-    assert (code, len(lines)) == (2, 1), text
-    assert "Traceback" not in text, text
-    return lines[0]
 
 
 def finished(home: Path) -> list[str]:
@@ -109,36 +58,6 @@ def test_a_loss_that_is_not_a_number_stops_the_run(
     before = steps_taken(tmp_path)
     assert complaint(command(spoilt, tmp_path)) == line  # the same again, and nothing that was finished is repeated
     assert not any("pretrain" in step for step in steps_taken(tmp_path)[len(before) :]) or not kept
-
-
-class Spoilt(Stage):
-    """Its loss is 0 and the gradient of it is not a number."""
-
-    rate_key = "spoilt.lr"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-
-    def training_step(self, batch: Tensor) -> Tensor:
-        """Return the square root of 0."""
-        loss: Tensor = (self.weight**2).sum().sqrt()
-        self.recent = loss.detach()
-        return loss
-
-    def configure_optimizers(self) -> Any:
-        """Return plain gradient descent."""
-        return torch.optim.SGD(self.parameters(), 0.1)
-
-
-def test_a_last_step_that_spoils_the_model_is_not_handed_on(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(MetarunError, match=r"the parameters are not numbers at step 1 of 1.*Lower spoilt\.lr"):
-        fit(
-            Spoilt(), lambda step: torch.zeros(1), 1, tmp_path, "spoilt",
-            trainer=OmegaConf.create({"accelerator": "cpu"}), save_every=5,
-        )  # fmt: skip
-    assert signal.getsignal(signal.SIGINT) is before, "Ctrl-C is ours again after a failure"
 
 
 # ---------------------------------------------------------------------- a disk that refuses
@@ -219,82 +138,6 @@ def test_a_read_only_run_folder_is_refused(words: list[str], tmp_path: Path, und
     assert differing(bits(folder), undisturbed) == []
 
 
-# ---------------------------------------------------------------------- a folder that holds something else
-
-
-def test_another_config_under_the_same_name_is_refused(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine = tmp_path / "conf" / "experiment" / "mine.yaml"
-    mine.parent.mkdir(parents=True)
-    text = "# @package _global_\n# metarun +experiment=mine\nname: mine\npipeline:\n  meta:\n    steps: {}\n"
-    words = [word for word in SMALL if "meta.steps" not in word]
-    words += [f"paths.outputs={tmp_path}/outputs", f"paths.data={data}", *SHORT, "+experiment=mine"]
-    change = [_Environment(METARUN_CONF=str(tmp_path / "conf"))]
-    mine.write_text(text.format(20))
-    assert command(words, tmp_path, Kill("step", "1-meta", 8), change)[0] == -signal.SIGKILL
-    mine.write_text(text.format(30))
-    folder = folder_of(tmp_path)
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and ".hydra" not in str(path)}
-    line = complaint(command(words, tmp_path, changes=change))
-    assert "pipeline.meta.steps: 20 -> 30" in line
-    assert "resume=never" in line
-    after = {path: path.read_bytes() for path in before if path.name != ".lock"}
-    assert after == {path: content for path, content in before.items() if path.name != ".lock"}
-    assert command([*words, "resume=never"], tmp_path, changes=change)[0] == 0
-    assert (folder.parent / f"{folder.name}.2" / "summary.json").exists()
-    mine.write_text(text.format(20))
-    assert command(words, tmp_path, changes=change)[0] == 0
-
-
-class _Environment:
-    """Sets environment variables in another process."""
-
-    def __init__(self, **values: str) -> None:
-        self.values = values
-
-    def __call__(self) -> None:
-        """Set them."""
-        os.environ.update(self.values)
-
-
-def test_other_data_under_the_same_name_is_refused(tmp_path: Path) -> None:
-    own = write_ratings(tmp_path / "data")
-    words = [*SMALL, f"paths.outputs={tmp_path}/outputs", f"paths.data={own}", *SHORT]
-    assert command(words, tmp_path, Kill("step", "1-pretrain", 8))[0] == -signal.SIGKILL
-    table = own / "ml-100k" / "u.data"
-    rows = table.read_text().splitlines(keepends=True)
-    user, item, stars, moment = rows[0].split("\t")
-    table.write_text("".join(["\t".join([user, item, "1" if stars != "1" else "2", moment]), *rows[1:]]))
-    line = complaint(command(words, tmp_path))
-    assert "data checksum: " in line
-    assert "resume=never" in line
-
-
-def test_resume_never_starts_beside(words: list[str], tmp_path: Path, undisturbed: dict[str, Any]) -> None:
-    for name in ("", ".2", ".3"):
-        assert command([*words, "resume=never"], tmp_path)[0] == 0
-        (home,) = (tmp_path / "outputs").iterdir()
-        first = min(home.iterdir(), key=lambda path: len(path.name))
-        found = bits(home / f"{first.name}{name}")
-        found["summary"]["run_id"] = undisturbed["summary"]["run_id"]
-        assert differing(found, undisturbed) == []
-
-
-def test_two_processes_never_work_in_one_folder(words: list[str], tmp_path: Path, undisturbed: dict[str, Any]) -> None:
-    assert command(words, tmp_path, Kill("step", "1-pretrain", 8))[0] == -signal.SIGKILL
-    folder = folder_of(tmp_path)
-    with hold(folder):
-        line = complaint(command(words, tmp_path))
-        assert f"another process (process {os.getpid()} on " in line
-        assert str(folder) in line
-        with pytest.raises(MetarunError, match="resume=never"), hold(folder):
-            pass
-    both = [begin_command(words, tmp_path) for _ in range(2)]
-    assert sorted(ended(process) for process in both) == [0, 2], said(tmp_path)
-    assert differing(bits(folder), undisturbed) == []
-
-
 # ---------------------------------------------------------------------- Ctrl-C and LANG=C, in a real command
 
 
@@ -334,8 +177,8 @@ class Command:
         return self.process.returncode, text
 
 
-def test_ctrl_c_anywhere_and_the_same_command_again(data: Path, tmp_path: Path) -> None:
-    words = [*SMALL, *SHORT, "pipeline.meta.steps=150", f"paths.data={data}"]
+def test_ctrl_c_anywhere_and_the_same_command_again(few_ratings: Path, tmp_path: Path) -> None:
+    words = [*SMALL, *SHORT, "pipeline.meta.steps=150", f"paths.data={few_ratings}"]
     whole, home = tmp_path / "whole", tmp_path / "home"
     whole.mkdir()
     home.mkdir()

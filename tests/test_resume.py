@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import torch
-from omegaconf import OmegaConf
 from small_run import (
     SMALL,
     Changes,
@@ -22,13 +20,7 @@ from small_run import (
     folder_of,
     one_user_per_step,
     steps_taken,
-    write_ratings,
 )
-from torch import Tensor
-
-from metarun.errors import MetarunError
-from metarun.stages.loop import Guard, Stage, fit
-from metarun.stages.pretrain import decaying_adam
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +30,6 @@ OVER_TIME = [
     "strategy=[transfer/finetune,online/sgd,meta/update_rule]", "dataset.split=time",
     "pipeline.repretrain=each_round", "evaluate.prequential=true",
 ]  # fmt: skip
-SHORT = ["strategy=meta/maml", "pipeline.rounds=1", "evaluate.against=[baseline/constant]"]
 
 
 class Run(NamedTuple):
@@ -64,20 +55,19 @@ Begin = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")
-def begin(tmp_path_factory: pytest.TempPathFactory) -> Begin:
+def begin(few_ratings: Path, tmp_path_factory: pytest.TempPathFactory) -> Begin:
     """Return a function that opens a home for a run with the given options."""
-    data = write_ratings(tmp_path_factory.mktemp("data"))
 
     def opened(*overrides: str) -> Run:
         home = tmp_path_factory.mktemp("home")
-        own = [f"paths.outputs={home}/outputs", f"paths.data={data}", f"pipeline.save_every={SAVE_EVERY}"]
+        own = [f"paths.outputs={home}/outputs", f"paths.data={few_ratings}", f"pipeline.save_every={SAVE_EVERY}"]
         return Run(home, [*SMALL, *own, *overrides])
 
     return opened
 
 
 @pytest.fixture(scope="module")
-def undisturbed(begin: Begin) -> Callable[..., Run]:
+def whole_run(begin: Begin) -> Callable[..., Run]:
     """Return a function that gives the run with these options that nobody killed, and runs it once."""
     known: dict[tuple[str, ...], Run] = {}
 
@@ -106,7 +96,7 @@ def compare(run: Run, with_: Run, kills: int) -> None:
     assert not names, f"other bits: {', '.join(names[:5])}"
 
 
-def test_a_run_killed_anywhere_ends_with_the_same_bits(begin: Begin, undisturbed: Callable[..., Run]) -> None:
+def test_a_run_killed_anywhere_ends_with_the_same_bits(begin: Begin, whole_run: Callable[..., Run]) -> None:
     kills = [
         Kill("write", "manifest.json", 1, "half"),
         Kill("write", "manifest.json", 1, "after"),
@@ -133,7 +123,7 @@ def test_a_run_killed_anywhere_ends_with_the_same_bits(begin: Begin, undisturbed
         Kill("write", "metrics.jsonl", 1, "before"),
         Kill("write", "summary.json", 1, "half"),
     ]
-    whole, run = undisturbed(ALL), begin(ALL)
+    whole, run = whole_run(ALL), begin(ALL)
     began = time.monotonic()
     survive(run, kills)
     compare(run, whole, len(kills))
@@ -147,7 +137,7 @@ def test_a_run_killed_anywhere_ends_with_the_same_bits(begin: Begin, undisturbed
 
 
 def test_a_run_over_time_with_repeated_pretraining_ends_with_the_same_bits(
-    begin: Begin, undisturbed: Callable[..., Run]
+    begin: Begin, whole_run: Callable[..., Run]
 ) -> None:
     kills = [
         Kill("step", "1-transfer", 3),
@@ -157,13 +147,13 @@ def test_a_run_over_time_with_repeated_pretraining_ends_with_the_same_bits(
         Kill("step", "2-meta", 12),
         Kill("call", "Judge.tune_stream", 2),
     ]
-    whole, run = undisturbed(*OVER_TIME), begin(*OVER_TIME)
+    whole, run = whole_run(*OVER_TIME), begin(*OVER_TIME)
     survive(run, kills)
     compare(run, whole, len(kills))
 
 
-def test_a_run_killed_at_random_moments_ends_with_the_same_bits(begin: Begin, undisturbed: Callable[..., Run]) -> None:
-    whole, run = undisturbed(ALL), begin(ALL)
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(begin: Begin, whole_run: Callable[..., Run]) -> None:
+    whole, run = whole_run(ALL), begin(ALL)
     moments, kills = random.Random(5), 0
     while kills < 10 and run.attempt(after=moments.uniform(0.1, 1.5)) != 0:
         kills += 1
@@ -171,8 +161,8 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(begin: Begin, un
     compare(run, whole, kills)
 
 
-def test_a_finished_run_computes_nothing_again(undisturbed: Callable[..., Run]) -> None:
-    run = undisturbed(ALL)
+def test_a_finished_run_computes_nothing_again(whole_run: Callable[..., Run]) -> None:
+    run = whole_run(ALL)
     before, files = run.steps(), {path: path.stat().st_mtime_ns for path in folder_of(run.home).rglob("*")}
     assert run.attempt() == 0
     assert run.steps() == before
@@ -247,95 +237,10 @@ def _without(key: str, change: Callable[[Any], Any]) -> None:
     ],
 )
 def test_the_comparison_fails_where_resuming_is_broken(
-    break_it: Callable[[], None], complaint: str, begin: Begin, undisturbed: Callable[..., Run]
+    break_it: Callable[[], None], complaint: str, begin: Begin, whole_run: Callable[..., Run]
 ) -> None:
-    whole, run = undisturbed(*SHORT), begin(*SHORT)
+    whole, run = whole_run(*SHORT), begin(*SHORT)
     kills = [Kill("step", "1-pretrain", 28), Kill("step", "1-meta", 18)]
     survive(run, kills, [break_it])
     with pytest.raises(AssertionError, match=complaint):
         compare(run, whole, len(kills))
-
-
-# ---------------------------------------------------------------------- one loop in this process
-
-
-class Line(Stage):
-    """Fits a line; remembers every batch, rate and moment."""
-
-    rate_key = "line.lr"
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.line, self.steps = torch.nn.Linear(3, 1), steps
-        with torch.no_grad():
-            self.line.weight.fill_(0.1)
-            self.line.bias.fill_(0.0)
-        self.seen: list[tuple[int, float]] = []
-
-    def training_step(self, batch: Tensor, index: int) -> Tensor:
-        """Return a squared error."""
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.seen.append((int(batch[0, 0]), rate))
-        loss: Tensor = (self.line(batch.sin()) - 1.0).square().mean()
-        self.recent = loss.detach()
-        return loss
-
-    def configure_optimizers(self) -> Any:
-        """Return Adam and its schedule."""
-        return decaying_adam(self.parameters(), 0.1, self.steps)
-
-
-def numbered(step: int) -> Tensor:
-    """Return the batch of a step."""
-    return torch.full((2, 3), float(step))
-
-
-def stopped_after(step: int, batch: Callable[[int], Tensor], guards: list[Guard]) -> Callable[[int], Tensor]:
-    """Return batches that bring a Ctrl-C while this step is made ready."""
-
-    def found(number: int) -> Tensor:
-        if number == step - 1:
-            guards[-1].ask(2, None)
-        return batch(number)
-
-    return found
-
-
-@pytest.mark.parametrize("stops", [[1], [4, 5, 11], [20]])
-def test_moments_and_schedule_go_on_exactly(stops: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    guards: list[Guard] = []
-    make = Guard.setup
-
-    def remember(self: Guard, *rest: Any, **named: Any) -> None:
-        guards.append(self)
-        make(self, *rest, **named)
-
-    monkeypatch.setattr(Guard, "setup", remember)
-    trainer = OmegaConf.create({"accelerator": "cpu"})
-
-    def run(folder: str, stop: int | None = None) -> Line:
-        stage = Line(20)
-        batch = numbered if stop is None else stopped_after(stop, numbered, guards)
-        if stop is None:
-            fit(stage, batch, 20, tmp_path / folder, "line", trainer=trainer, save_every=50)
-        else:
-            with pytest.raises(KeyboardInterrupt):
-                fit(stage, batch, 20, tmp_path / folder, "line", trainer=trainer, save_every=50)
-        return stage
-
-    whole = run("whole")
-    seen: list[tuple[int, float]] = []
-    for stop in stops:
-        seen += run("parts", stop).seen
-    last = run("parts")
-    assert seen + last.seen == whole.seen
-    assert torch.equal(last.line.weight, whole.line.weight)
-    if stops != [20]:  # nothing was left to do there, so no optimiser was made
-        one, other = (s.trainer.optimizers[0].state_dict()["state"] for s in (whole, last))
-        assert all(torch.equal(one[i][k], other[i][k]) for i in one for k in one[i])
-
-
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    (tmp_path / "last.ckpt").write_bytes(b"half of it")
-    with pytest.raises(MetarunError, match=r"cannot read .*last\.ckpt .*remove this file"):
-        fit(Line(3), numbered, 3, tmp_path, "line", trainer=OmegaConf.create({"accelerator": "cpu"}), save_every=2)

@@ -16,7 +16,7 @@ from metarun.trust import check_target
 
 def make(node: DictConfig, key: str, **runtime: Any) -> Any:
     """Return the object that a config node describes, with what is only known at run time added."""
-    plain = OmegaConf.to_container(node, resolve=True)
+    plain: Any = OmegaConf.to_container(node, resolve=True)
     check_all(key, plain)
     # Runtime objects are given afterwards: Hydra would copy a dataclass into a config.
     return instantiate({**plain, "_partial_": True}, _convert_="all")(**runtime)

@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from metarun import build
-from metarun.evaluate import Choice, grid
+from metarun.evaluate import STREAM, Choice, grid
 from metarun.model import Model
 from metarun.pipeline import Pipeline, Product
 from metarun.report import plots, summary
-from metarun.results import Score, load_scores, read_json, rows, save_scores, write_json, write_jsonl
+from metarun.results import KEYS, Score, load_scores, read_json, rows, save_scores, write_json, write_jsonl
 from metarun.rule import Batch, Rule, State
 
 SCORES, CHOICES = "scores.npz", "choices.json"
@@ -44,7 +44,9 @@ class Known(Rule):
         return out
 
 
-def contest(pipeline: Pipeline, products: dict[str, Product], described: dict[str, Any], seconds: float) -> dict[str, Any]:
+def contest(
+    pipeline: Pipeline, products: dict[str, Product], described: dict[str, Any], seconds: float
+) -> dict[str, Any]:
     """Judge all products and write the run's results; return its summary."""
     cfg, folder, judge = pipeline.cfg, pipeline.folder, pipeline.judge
     chosen: dict[str, dict[str, Any]] = {}
@@ -83,7 +85,7 @@ def enter(pipeline: Pipeline, method: str, product: Product) -> tuple[dict[str, 
     print(f"judging {method}", flush=True)
     scores: list[Score] = []
     choices: dict[str, Any] = {}
-    point = {name: values[len(values) // 2] for name, values in (rule.tune or {}).items()}
+    point: dict[str, float] = {}  # without validation tasks the values of the config stand
     if data.cold:
         tuned = judge.tune(rule)
         scores += judge.test(rule, method, tuned)
@@ -106,14 +108,18 @@ def described_choice(rule: Rule, choice: Choice) -> dict[str, Any]:
     """Return a choice as JSON."""
     value = choice.value if choice.value < float("inf") else None
     return {
-        "grid": rule.tune or {}, "chosen": choice.point, "edge": choice.edges, "value": value, "trials": len(grid(rule)),
-    }  # fmt: skip
+        "grid": rule.tune or {},
+        "chosen": choice.point,
+        "edge": choice.edges,
+        "value": value,
+        "trials": len(grid(rule)),
+    }
 
 
 def known_users(pipeline: Pipeline) -> list[Score]:
     """Return the scores of pretraining itself on the withheld ratings of the users that it saw."""
     cfg, data = pipeline.cfg, pipeline.data
-    found = pipeline.store.load("1-pretrain")
+    found = pipeline.store.load(pipeline.source)
     assert found is not None
     model = build.model(cfg, data.spec)
     model.load_state_dict(found["model"])
@@ -122,7 +128,9 @@ def known_users(pipeline: Pipeline) -> list[Score]:
     return pipeline.judge.warm(rule, name, {}, list(cfg.evaluate.thresholds), cfg.evaluate.rank_at)
 
 
-def assemble(pipeline: Pipeline, described: dict[str, Any], chosen: dict[str, Any], scores: list[Score]) -> dict[str, Any]:
+def assemble(
+    pipeline: Pipeline, described: dict[str, Any], chosen: dict[str, Any], scores: list[Score]
+) -> dict[str, Any]:
     """Return summary.json without its time."""
     cfg, judge = pipeline.cfg, pipeline.judge
     validation = {}
@@ -175,12 +183,33 @@ def left_out(pipeline: Pipeline) -> list[str]:
     return [f"{everyone - kept} of {everyone} test users have fewer than {need} ratings (supports + queries): left out"]
 
 
+def validation_row(pipeline: Pipeline, method: str, support: str, choice: dict[str, Any]) -> dict[str, Any]:
+    """Return the line of metrics.jsonl of what validation tasks chose for a method at a support size or on streams."""
+    on_tasks = support != "stream"
+    tasks = min(pipeline.judge.validation_tasks, len(pipeline.data.tasks("validation")))
+    values = (
+        pipeline.cfg.pipeline.rounds, "evaluate", "validation", "tasks" if on_tasks else STREAM, method, "user-cold",
+        int(support) if on_tasks else None, pipeline.steps, pipeline.judge.metric, choice["value"], None,
+        tasks if on_tasks else None, int(pipeline.cfg.seed), choice["chosen"],
+    )  # fmt: skip
+    return dict(zip(KEYS, values, strict=True))
+
+
 def test_rows(pipeline: Pipeline, chosen: dict[str, Any], scores: list[Score]) -> list[dict[str, Any]]:
     """Return the lines of metrics.jsonl of the test scores, with the values that each method was given."""
-    lines = []
+    lines: list[dict[str, Any]] = []
+    for method, choices in chosen.items():
+        for support, choice in choices.items():
+            lines.append(validation_row(pipeline, method, support, choice))
     groups: dict[tuple[str, str | None], list[Score]] = {}
     for score in scores:
-        key = "stream" if score.protocol.startswith("prequential") else None if score.support is None else str(score.support)
+        key = (
+            "stream"
+            if score.protocol.startswith("prequential")
+            else None
+            if score.support is None
+            else str(score.support)
+        )
         groups.setdefault((score.method, key), []).append(score)
     for (method, key), group in groups.items():
         params = chosen.get(method, {}).get(key or "", {}).get("chosen")

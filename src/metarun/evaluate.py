@@ -20,6 +20,7 @@ from metarun.rule import Rule, Task
 from metarun.streams import Stream, beginning, prequential
 from metarun.tasks import encoded, in_chunks, judge, judge_encoded
 
+STREAM = "prequential/chunk=1/delay=0"
 Point = dict[str, float]
 Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -173,8 +174,7 @@ class Judge:
         ids = torch.cat([stream.context["key"] for stream in streams])
         with rule.set(point):
             found = self.stream_losses(rule, streams)
-        protocol = "prequential/chunk=1/delay=0"
-        return [self.score(protocol, method, "user-cold", None, name, ids, values) for name, values in found.items()]
+        return [self.score(STREAM, method, "user-cold", None, name, ids, values) for name, values in found.items()]
 
     def hindsight(self, rule: Rule, method: str) -> list[Score]:
         """Return the scores of the grid point that turns out best on the test streams: a bound, not a method."""
@@ -186,7 +186,7 @@ class Judge:
         return every[int(np.argmin(values))]
 
 
-def rows(out: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+def rows(_out: Tensor, _y: Tensor, mask: Tensor) -> Tensor:
     """Return how many rows each task has (T,)."""
     return mask.sum(-1)
 

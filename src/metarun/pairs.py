@@ -14,10 +14,11 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
     split = OmegaConf.select(cfg, "dataset.split")
     if split == "warm_80_20" and strategies:
         raise MetarunError(
-            f"dataset.split=warm_80_20 has no unseen users to adapt to, so strategy={','.join(strategies)} has no task: "
-            "use dataset.split=cold, or strategy=[] for pretraining alone"
+            "dataset.split=warm_80_20 has no unseen users to adapt to, so "
+            f"strategy={','.join(strategies)} has no task: use dataset.split=cold, or strategy=[] for pretraining alone"
         )
     if OmegaConf.select(cfg, "evaluate.prequential") and split != "time":
         raise MetarunError(
-            f"evaluate.prequential=true needs an order in time, which dataset.split={split} has not: use dataset.split=time"
+            f"evaluate.prequential=true needs an order in time, which dataset.split={split} has not: "
+            "use dataset.split=time"
         )

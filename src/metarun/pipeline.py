@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from metarun import build
 from metarun.evaluate import Judge
-from metarun.model import Model
 from metarun.rule import Batch, Rule
 from metarun.stages.fold import Online, Transfer
 from metarun.stages.loop import fit
@@ -31,6 +29,7 @@ Tensors = dict[str, Tensor]
 class Product:
     """What a method is judged with: the model it starts from and, where it learns, what it learned."""
 
+    method: str | None
     model: Tensors
     rule: Tensors | None = None
     value: float = float("inf")  # the validation metric after the stage
@@ -46,6 +45,7 @@ class Pipeline:
     judge: Judge
     steps: int = 0
     seconds: float = 0.0
+    source: str = ""  # the stage that pretrained last
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -58,7 +58,8 @@ class Pipeline:
         """Return what every method of the run is judged with."""
         chain = build.strategies(self.cfg)
         pretrained = self.pretrain(1, None)
-        current, learned, rounds = pretrained, Product(pretrained), []
+        current, learned = pretrained, Product(None, pretrained)
+        rounds: list[Product] = []
         for number in range(1, self.cfg.pipeline.rounds + 1):
             if not chain or (number > 1 and self.spent(number, rounds)):
                 break
@@ -67,8 +68,10 @@ class Pipeline:
             current, learned = self.round(number, chain, current, learned)
             rounds.append(learned)
         best = min(rounds, key=lambda product: product.value, default=learned)
-        products = {method: self.alone(method, pretrained) for method in self.others(chain)}
-        return products | ({chain[-1]: best} if chain else {})
+        own = [*self.cfg.evaluate.against, self.cfg.evaluate.reference, *chain]
+        alone = [method for method in dict.fromkeys(own) if method != best.method]
+        products = {method: self.alone(method, pretrained) for method in alone}
+        return products | ({best.method: best} if best.method else {})
 
     def round(self, number: int, chain: list[str], current: Tensors, learned: Product) -> tuple[Tensors, Product]:
         """Run the strategies of one round; of online and adaptive, which share a start, the better is kept."""
@@ -76,7 +79,7 @@ class Pipeline:
         product = learned
         for method in chain:
             family = method.split("/")[0]
-            before = learned.rule if family == "meta" else None
+            before = learned.rule if learned.method == method and family == "meta" else None
             product = self.stage(f"{number}-{family}", method, number, current, before)
             if family == "adaptive" and any(other.startswith("online/") for other in chain):
                 rival = product
@@ -87,15 +90,10 @@ class Pipeline:
             current = product.model
         return current, product
 
-    def others(self, chain: list[str]) -> list[str]:
-        """Return the methods that are judged on their own from the pretrained model."""
-        own = [*self.cfg.evaluate.against, self.cfg.evaluate.reference, *chain[:-1]]
-        return [method for method in dict.fromkeys(own) if method not in chain[-1:]]
-
     def alone(self, method: str, pretrained: Tensors) -> Product:
         """Return a method's product from the pretrained model with the steps of all rounds; baselines have no stage."""
         if method.startswith("baseline/"):
-            return Product(pretrained)
+            return Product(method, pretrained)
         return self.stage(f"own-{method.replace('/', '-')}", method, self.cfg.pipeline.rounds, pretrained, None)
 
     def spent(self, number: int, rounds: list[Product]) -> bool:
@@ -117,7 +115,7 @@ class Pipeline:
 
     def pretrain(self, number: int, current: Tensors | None) -> Tensors:
         """Return the pretrained model, from the current one where there is one."""
-        key = f"{number}-pretrain"
+        key = self.source = f"{number}-pretrain"
         found = self.store.load(key)
         if found is None:
             model = build.model(self.cfg, self.data.spec)
@@ -154,7 +152,7 @@ class Pipeline:
             content = {"model": cpu(model.state_dict()), "rule": cpu(rule.state_dict()), "value": value}
             found = self.finish(key, number, method, content, steps, seconds, value)
         self.count(found)
-        return Product(dict(found["model"]), dict(found["rule"]), float(found["value"]))
+        return Product(method, dict(found["model"]), dict(found["rule"]), float(found["value"]))
 
     def meta(self, key: str, method: str, number: int, rule: Rule) -> tuple[int, float]:
         """Train what the rule learns; a method on its own gets the steps of all rounds at once."""
@@ -231,9 +229,9 @@ class Pipeline:
             "value": value if value is not None and value < float("inf") else None,
             "ci95": None, "n": None, "seed": int(self.cfg.seed), "params": None,
         }  # fmt: skip
-        content = {**content, "steps": steps, "seconds": seconds, "config": self.plain}
-        self.store.save(key, content, [row])
-        return content
+        kept: dict[str, Any] = {**content, "steps": steps, "seconds": seconds, "config": self.plain}
+        self.store.save(key, kept, [row])
+        return kept
 
     def count(self, found: dict[str, Any]) -> None:
         """Add a finished stage to what the run has used."""
@@ -285,8 +283,3 @@ def own(tensors: Tensors) -> Tensors:
 def cpu(tensors: Tensors) -> Tensors:
     """Return copies on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in tensors.items()}
-
-
-def clock() -> float:
-    """Return seconds of a clock that never goes back."""
-    return time.monotonic()

@@ -109,7 +109,7 @@ class Rule(nn.Module):
         """Return what the outer loss adds once per step to keep the learned rule near its start; by default 0."""
         return torch.zeros(())
 
-    def commit(self, state: State) -> dict[str, Tensor]:  # noqa: ARG002  a state may stand for nothing
+    def commit(self, state: State) -> dict[str, Tensor]:
         """Return the model parameters, by name, that a state stands for; empty where it stands for none."""
         return {}
 

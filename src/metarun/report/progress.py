@@ -8,7 +8,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 SECONDS = 5.0
 
@@ -28,7 +29,13 @@ class Progress(pl.Callback):
         self.first = self.shown = time.monotonic()
         self.offset = pl_module.position
         if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
             self.bar = Bar(*columns, console=self.console, transient=True)
             self.task = self.bar.add_task(self.name, total=self.steps, completed=self.offset, note="")
             self.bar.start()

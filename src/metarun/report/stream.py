@@ -1,4 +1,4 @@
-"""Prediction before update: errors over whole streams, beside no change, frozen and the best fixed rule in hindsight."""
+"""Prediction before update: errors over whole streams, beside no change, frozen and the best in hindsight."""
 
 from __future__ import annotations
 

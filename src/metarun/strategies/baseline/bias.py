@@ -63,7 +63,7 @@ class Bias(Rule):
         seen = item < self.bias.shape[0]
         return self.mean + torch.where(seen, self.bias[item.clamp(max=self.bias.shape[0] - 1)], 0.0)
 
-    def init(self, context: dict[str, Any]) -> State:  # noqa: ARG002  every task starts alike
+    def init(self, context: dict[str, Any]) -> State:
         """Return empty sums."""
         return {"sum": torch.zeros_like(self.mean), "rows": torch.zeros_like(self.mean)}
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from small_run import (
+    SHORT,
     SMALL,
     Changes,
     Kill,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def enter(pipeline: Pipeline, method: str, product: Product) -> tuple[dict[str, 
     else:
         rule.load_state_dict(product.rule)
     rule.requires_grad_(False)
-    print(f"judging {method}", flush=True)
+    print(f"judging {method}", file=sys.stderr, flush=True)
     scores: list[Score] = []
     choices: dict[str, Any] = {}
     point: dict[str, float] = {}  # without validation tasks the values of the config stand

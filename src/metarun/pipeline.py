@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,8 @@ class Pipeline:
         }  # fmt: skip
         kept: dict[str, Any] = {**content, "steps": steps, "seconds": seconds, "config": self.plain}
         self.store.save(key, kept, [row])
+        found = "" if row["value"] is None else f", validation {self.judge.metric} {row['value']:.4f}"
+        print(f"{key} ({method}): {steps} steps in {seconds:.1f} s{found}", file=sys.stderr, flush=True)
         return kept
 
     def count(self, found: dict[str, Any]) -> None:

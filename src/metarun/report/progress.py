@@ -47,7 +47,7 @@ class Progress(pl.Callback):
             return
         self.shown = now
         rate = (pl_module.position - self.offset) / (now - self.first)
-        note = f"{rate:.0f} steps/s  loss {float(pl_module.recent):.4f}"
+        note = f"{rate:.0f} steps/s" + (f"  loss {float(pl_module.recent):.4f}" if pl_module.has_loss else "")
         if self.bar:
             self.bar.update(self.task, completed=pl_module.position, note=note)
         else:

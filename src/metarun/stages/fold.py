@@ -16,6 +16,8 @@ from metarun.tasks import over_tasks
 class Fold(Stage):
     """Folds a rule's update over batches; the state is part of the checkpoint."""
 
+    has_loss = False
+
     def __init__(self, rule: Rule, state: State, method: str) -> None:
         super().__init__()
         self.automatic_optimization = False

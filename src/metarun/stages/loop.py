@@ -43,6 +43,9 @@ class Stage(pl.LightningModule):
     rate_key = "its rate"
     """The options to lower where the loss is not a number."""
 
+    has_loss = True
+    """Whether `recent` is a loss, or only tells a finite state from a broken one."""
+
     def __init__(self) -> None:
         super().__init__()
         self.position = 0
@@ -109,7 +112,8 @@ class Guard(pl.Callback):
         """Count the step; save where it is time to."""
         pl_module.position += 1
         if not torch.isfinite(pl_module.recent):
-            raise self.diverged(pl_module, f"the loss is {float(pl_module.recent)}")
+            what = f"the loss is {float(pl_module.recent)}" if pl_module.has_loss else "the adapted state is not finite"
+            raise self.diverged(pl_module, what)
         if self.asked is not None or (pl_module.position % self.every == 0 and pl_module.position < self.steps):
             trainer.save_checkpoint(self.last)
         if self.asked is not None:

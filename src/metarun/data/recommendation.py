@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytorch_lightning as pl
@@ -148,7 +149,7 @@ class Recommendation(pl.LightningDataModule):
             earlier = [self.chosen(role, 1) for role in (SOURCE, *range(SLICE + 1, SLICE + 1 + round))]
             return np.unique(np.concatenate(earlier)) if everyone else new
         if not self.cold:
-            return self.chosen(SOURCE, 1)
+            return self.chosen(SOURCE, 2)
         chosen = self.chosen(META, 2)
         chosen = chosen[hashed(self.split_seed + 3, self.segments.user[chosen]) % np.uint64(slices) < round]
         return np.append(chosen, self.chosen(SOURCE, 1)) if everyone else chosen
@@ -174,7 +175,7 @@ class Recommendation(pl.LightningDataModule):
                 f"no user of {what} in {self.ratings.name} (split {self.split}) has {need} ratings: "
                 "lower dataset.supports or dataset.queries, or choose a larger dataset.version."
             )
-        name = sum(ord(c) << i for i, c in enumerate(what))
+        name = crc32(what.encode())
         return UserTasks(
             self.columns, self.segments, chosen, self.supports, self.queries,
             seed=seed, name=name, random=random, by_time=self.by_time,

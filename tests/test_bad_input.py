@@ -42,6 +42,14 @@ BAD = [
     (["strategy=null"], "strategy=null: every run needs one; choose from transfer/finetune"),
     (["dataset.split=warm_80_20"], "dataset.split=warm_80_20 has no unseen users to adapt to"),
     (["evaluate.prequential=true"], "evaluate.prequential=true needs an order in time"),
+    (
+        ["strategy=online/sgd", "strategy.online.moves=all"],
+        "strategy.online.moves=all adapts the rows of a whole task, which a stream does not know in advance: use strat",
+    ),
+    (
+        ["evaluate.prequential=true", "dataset.split=time", "strategy.meta.moves=all"],
+        "in advance: use strategy.meta.moves=head, or evaluate.prequential=false",
+    ),
     (["~backbone"], "~backbone: every run needs one; choose from mf"),
     (["strategy=baseline/ridge"], "a baseline is no strategy of a run; judge against it: 'evaluate.against=["),
     (["+strategy=meta/maml"], "+strategy=meta/maml: there is one already, drop the plus: strategy=meta/maml"),

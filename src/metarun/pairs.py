@@ -22,3 +22,12 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
             f"evaluate.prequential=true needs an order in time, which dataset.split={split} has not: "
             "use dataset.split=time"
         )
+    for name in strategies:
+        family = name.split("/")[0]
+        key = f"strategy.{family}.rule.moves" if family == "adaptive" else f"strategy.{family}.moves"
+        streamed = family in ("online", "adaptive") or OmegaConf.select(cfg, "evaluate.prequential")
+        if streamed and OmegaConf.select(cfg, key) == "all":
+            raise MetarunError(
+                f"{key}=all adapts the rows of a whole task, which a stream does not know in advance: use {key}=head"
+                + ("" if family in ("online", "adaptive") else ", or evaluate.prequential=false")
+            )

@@ -174,8 +174,9 @@ class Pipeline:
         def batch(step: int) -> Batch:
             return pooled(rule, self.data.training_task(users[step]).support)
 
+        nobody = self.data.nobody()
         with torch.no_grad():
-            stage = Transfer(rule, rule.init(self.data.nobody()), method)
+            stage = Transfer(rule, rule.init(nobody), method, rule.model.head.shift(nobody))
         seconds = self.fit(stage, batch, len(users), key, f"{method}, round {number}", clip=None)
         rule.model.load_state_dict({**rule.model.state_dict(), **stage.committed()})
         return len(users), seconds
@@ -185,9 +186,11 @@ class Pipeline:
         streams = self.data.streams("train", number, self.cfg.pipeline.rounds)
         with torch.no_grad():
             states = [start(rule, stream, self.cfg.trainer.vmap) for stream in streams]
+            features = torch.cat([stream.context["features"] for stream in streams])
+            shift = rule.model.head.shift({"features": features.mean(0)})  # it is linear in the features
         plan = Plan(rule, streams, rule.chunk or 1)
         state = torch.utils._pytree.tree_map(lambda *leaves: torch.cat(leaves), *states)
-        stage = Online(rule, state, method, self.cfg.trainer.vmap)
+        stage = Online(rule, state, method, shift, self.cfg.trainer.vmap)
         seconds = self.fit(stage, plan.batch, len(plan), key, f"{method}, round {number}", clip=None)
         rule.model.load_state_dict({**rule.model.state_dict(), **stage.committed()})
         return len(plan), seconds

@@ -210,6 +210,14 @@ def test_training_task_holds_all_rows_of_its_users() -> None:
     assert all(float(task.query.mask.sum()) == 0 for task in tasks)
 
 
+def test_the_average_user_is_of_training_users_alone() -> None:
+    data = Toy(ratings())
+    before = data.nobody()["features"]
+    others = [*users_of(data, VALIDATION), *users_of(data, TEST)]
+    data.columns.user_features[others] = 1e6
+    torch.testing.assert_close(data.nobody()["features"], before)
+
+
 def test_spec_and_popularity() -> None:
     data = Toy(ratings())
     assert data.spec.sizes == {"item": 200, "user": 60}

@@ -96,8 +96,10 @@ class Recommendation(pl.LightningDataModule):
         return self.split != "warm_80_20"
 
     def nobody(self) -> dict[str, Tensor]:
-        """Return the context of the average user, for one state that serves all."""
-        return {"key": torch.zeros((), dtype=torch.int64), "features": self.columns.user_features.mean(0)}
+        """Return the context of the average training user, for one state that serves all."""
+        s = self.segments
+        users = torch.from_numpy(np.unique(s.user[np.isin(s.role, (SOURCE, META))])).long()
+        return {"key": torch.zeros((), dtype=torch.int64), "features": self.columns.user_features[users].mean(0)}
 
     @cached_property
     def spec(self) -> Spec:

@@ -24,11 +24,14 @@ class Linear(nn.Module):
 
     def start(self, context: dict[str, Tensor]) -> Tensor:
         """Return the weight (D, C) before any label; context["features"] (..., F) gives (..., D, C)."""
+        return self.weight if self.side is None else self.weight + self.shift(context)
+
+    def shift(self, context: dict[str, Tensor]) -> Tensor:
+        """Return what is known about the task alone adds to the weight, (..., D, C); 0 without side information."""
         if self.side is None:
-            return self.weight
-        shift = (context["features"] * self.scale) @ self.side
-        start: Tensor = self.weight + shift.reshape(*shift.shape[:-1], *self.weight.shape)
-        return start
+            return torch.zeros_like(self.weight)
+        shift: Tensor = (context["features"] * self.scale) @ self.side
+        return shift.reshape(*shift.shape[:-1], *self.weight.shape)
 
     def split(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return (design (..., B, D), offset (..., B, 1)): what the weight multiplies, and what is added as it is."""

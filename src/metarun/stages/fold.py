@@ -17,11 +17,13 @@ class Fold(Stage):
     """Folds a rule's update over batches; the state is part of the checkpoint."""
 
     has_loss = False
+    on_cpu = True  # the state and the features encoded beforehand stay where the data is
 
-    def __init__(self, rule: Rule, state: State, method: str) -> None:
+    def __init__(self, rule: Rule, state: State, method: str, shift: Tensor) -> None:
+        """shift: what side information added to the head's weight in `state`, (D, C), or the mean of it over keys."""
         super().__init__()
         self.automatic_optimization = False
-        self.rule, self.state = rule, state
+        self.rule, self.state, self.shift = rule, state, shift
         family, _, stem = method.partition("/")
         self.rate_key = f"strategy.{family}.inner_lr (of a method in evaluate.against: tuned.{stem}.inner_lr)"
         if not hasattr(rule, "inner_lr"):
@@ -40,6 +42,10 @@ class Fold(Stage):
         """Take up the state too."""
         super().on_load_checkpoint(checkpoint)
         self.state = tree_unflatten(checkpoint["state"], tree_structure(self.state))
+
+    def shared(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return parameters without the shift of side information: the head adds it to every task's start again."""
+        return {name: value - self.shift if name == "head.weight" else value for name, value in found.items()}
 
     @torch.no_grad()
     def watch(self) -> None:
@@ -60,14 +66,14 @@ class Transfer(Fold):
 
     def committed(self) -> dict[str, Tensor]:
         """Return the parameters that the state stands for."""
-        return self.rule.commit(self.state)
+        return self.shared(self.rule.commit(self.state))
 
 
 class Online(Fold):
     """A state per key, each key's rows in order: what online and adaptive write back is the mean over keys."""
 
-    def __init__(self, rule: Rule, state: State, method: str, vmapped: bool) -> None:
-        super().__init__(rule, state, method)
+    def __init__(self, rule: Rule, state: State, method: str, shift: Tensor, vmapped: bool) -> None:
+        super().__init__(rule, state, method, shift)
         self.vmapped = vmapped
 
     def training_step(self, batch: tuple[slice, Batch], index: int) -> None:
@@ -92,4 +98,4 @@ class Online(Fold):
     def committed(self) -> dict[str, Tensor]:
         """Return the mean over keys of what their states stand for."""
         each = over_tasks(self.rule.commit, self.vmapped)(self.state)
-        return {name: value.mean(0) for name, value in each.items()}
+        return self.shared({name: value.mean(0) for name, value in each.items()})

@@ -46,6 +46,9 @@ class Stage(pl.LightningModule):
     has_loss = True
     """Whether `recent` is a loss, or only tells a finite state from a broken one."""
 
+    on_cpu = False
+    """Whether it runs there whatever `trainer.accelerator` says."""
+
     def __init__(self) -> None:
         super().__init__()
         self.position = 0
@@ -174,7 +177,7 @@ def fit(
         for words in QUIET:
             warnings.filterwarnings("ignore", message=words)
         runner = pl.Trainer(
-            accelerator=trainer.accelerator,
+            accelerator="cpu" if stage.on_cpu else trainer.accelerator,
             devices=1,
             max_epochs=1,
             logger=False,

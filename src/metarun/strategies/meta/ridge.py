@@ -21,21 +21,25 @@ from metarun.strategies.prior import estimate
 class MetaRidge(Gaussian):
     """The prior starts at its maximum-likelihood estimate (or isotropic) and is then trained on the query loss."""
 
+    root_0: Tensor
+
     def __init__(
         self,
         *,
         model: Model,
         prior_init: str,
         learns: str,
+        pull: float,
         noise: float,
         tune: dict[str, list[float]] | None = None,
     ) -> None:
         super().__init__(model, tune)
-        self.prior_init, self.noise = prior_init, noise
+        self.prior_init, self.noise, self.pull = prior_init, noise, pull
         model.backbone.requires_grad_(learns == "all")
         dim = model.head.weight.shape[0]
         self.mean = nn.Parameter(torch.zeros(dim))
         self.root = nn.Parameter(torch.eye(dim))  # precision = root @ root.T, in units of the noise
+        self.register_buffer("root_0", torch.eye(dim))
 
     def prepare(self, tasks: Iterator[Task]) -> None:
         """Start from the estimated prior."""
@@ -46,8 +50,13 @@ class MetaRidge(Gaussian):
         with torch.no_grad():
             self.mean.copy_(prior.mean)
             self.root.copy_(torch.linalg.cholesky(precision))
+            self.root_0.copy_(self.root)
 
     def prior(self, context: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the learned mean around the start and the learned precision."""
         mean: Tensor = self.model.head.start(context) + self.mean[:, None]
         return mean, self.root @ self.root.mT * self.noise
+
+    def regulariser(self) -> Tensor:
+        """Return pull * mean squared change of the precision's root; few training tasks over-fit it otherwise."""
+        return self.pull * (self.root - self.root_0).square().mean()

@@ -40,6 +40,7 @@ def test_comment_is_a_spec_and_help(comment: str, expected: tuple[str, str]) -> 
         ("list", [[], [1, "a"]], [(), {}, "a"]),
         ("dict", [{}, {"a": 1}], [[], None]),
         ("list of int >= 0", [[], [0, 1]], [[-1], [0.5], 3]),
+        ("nonempty list of int >= 0", [[0], [0, 1]], [[], [-1], ["a"], 3]),
         ("", [None, 1, "a", []], []),
     ],
 )

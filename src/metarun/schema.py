@@ -1,8 +1,8 @@
 """The packaged YAML is the schema: keys, defaults, allowed values and help, read from the file with PyYAML alone.
 
 Behind a field stands `# SPEC; help`. SPEC is a choice, by `|`, of `literal`, `null` or a type (int, float, str, bool,
-list, dict), with bounds as `int >= 1`, `float > 0`, `float 0..1`, and lists as `list of int >= 0`. Without `;` all of
-it is help and the type is the default's.
+list, dict), with bounds as `int >= 1`, `float > 0`, `float 0..1`, and lists as `list of int >= 0` or `nonempty list of
+int >= 0`. Without `;` all of it is help and the type is the default's.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 _TYPE = re.compile(rf"(int|float|str|bool|list|dict)(?:\s*(>=|>|<=|<)\s*({_NUMBER})|\s+({_NUMBER})\.\.({_NUMBER}))?$")
-_LIST = "list of "
+_LIST = re.compile(r"(nonempty )?list of (.+)")
 _SELECT = re.compile(r"^\$\{oc\.select:[^,]+,(.*)\}$")
 
 
@@ -154,7 +154,8 @@ def split(comment: str) -> tuple[str, str]:
     """Return (spec, help) of "SPEC; help", or ("", comment) where nothing that reads as a SPEC comes first."""
     spec, mark, text = comment.partition(";")
     alternatives = [part.strip() for part in spec.split("|")]
-    stated = mark and all(part and (" " not in part or _TYPE.match(part.removeprefix(_LIST))) for part in alternatives)
+    kinds = [found[2] if (found := _LIST.fullmatch(part)) else part for part in alternatives]
+    stated = mark and all(kind and (" " not in kind or _TYPE.match(kind)) for kind in kinds)
     return (" | ".join(alternatives), text.strip()) if stated else ("", comment.strip())
 
 
@@ -175,10 +176,9 @@ def problem(spec: str, value: Any) -> str | None:
         return None
     literals, near = [], False
     for alternative in spec.split(" | "):
-        if alternative.startswith(_LIST):
-            if isinstance(value, list) and all(
-                problem(alternative.removeprefix(_LIST), part) is None for part in value
-            ):
+        many = _LIST.fullmatch(alternative)
+        if many:
+            if isinstance(value, list) and (value or not many[1]) and all(problem(many[2], v) is None for v in value):
                 return None
             continue
         kind = _TYPE.match(alternative)

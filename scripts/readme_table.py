@@ -26,6 +26,9 @@ def main() -> None:
     summaries = sorted(
         (read_json(run / "summary.json") for run in options.runs), key=lambda s: s["setting"]["split_seed"]
     )
+    if "user-cold" not in summaries[0]["test"]:
+        known_users(summaries)
+        return
     sizes = list(summaries[0]["test"]["user-cold"])
     print(f"| {summaries[0]['dataset']}, RMSE | " + " | ".join(f"s = {size}" for size in sizes) + " |")
     print("|---" * (len(sizes) + 1) + "|")
@@ -44,6 +47,31 @@ def main() -> None:
         print("| mean over splits | " + " | ".join(pooled_cell(summaries, size, a, b) for size in sizes) + " |")
     winners = ", ".join(f"{s['setting']['split_seed']}: {s['winner']}" for s in summaries)
     print(f"\nchosen on validation (split seed: method): {winners}")
+
+
+def known_users(summaries: list[dict[str, Any]]) -> None:
+    """Print the errors on withheld ratings of known users, and the rated-only rankings, as means over split seeds."""
+    protocols = sorted(summaries[0]["ranking"])
+    heads = [
+        f"{name} {protocol.split('=')[1]}+" for protocol in protocols for name in ("P@20", "R@20", "F1@20", "lift")
+    ]
+    print(f"| {summaries[0]['dataset']} | RMSE | MAE | " + " | ".join(heads) + " |")
+    print("|---" * (len(heads) + 3) + "|")
+    errors = [next(iter(summary["test"]["warm"].values())) for summary in summaries]
+    for method in dict.fromkeys(name for protocol in protocols for name in summaries[0]["ranking"][protocol]):
+        cells = [mean_of([size.get(method, {}).get(metric) for size in errors]) for metric in ("rmse", "mae")]
+        for protocol in protocols:
+            for metric in ("precision@20", "recall@20", "f1@20", "lift"):
+                cells.append(mean_of([summary["ranking"][protocol][method].get(metric) for summary in summaries]))
+        print(f"| `{method}` | " + " | ".join(cells) + " |")
+
+
+def mean_of(entries: list[dict[str, Any] | None]) -> str:
+    """Return the mean of entries with its interval over splits, or a dash where there are none."""
+    values = [entry["value"] for entry in entries if entry and entry["value"] is not None]
+    if not values:
+        return "-"
+    return short(statistics.mean(values)) + (f" ± {short(interval(values))}" if len(values) > 1 else "")
 
 
 def users(summary: dict[str, Any]) -> int:

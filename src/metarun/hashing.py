@@ -25,11 +25,6 @@ def combine(seed: int, *parts: Tensor | int) -> Tensor:
     return h
 
 
-def uniform(h: Tensor) -> Tensor:
-    """Return float64 numbers in [0, 1) from hashes."""
-    return h.double() / 2**32
-
-
 def below(h: Tensor, limit: Tensor) -> Tensor:
     """Return integers in [0, limit) from hashes, by multiplication."""
     return (h * limit) >> 32

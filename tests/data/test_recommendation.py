@@ -200,6 +200,13 @@ def test_too_few_ratings_say_what_to_lower() -> None:
         Toy(ratings(most=10)).tasks("test")
 
 
+def test_a_round_without_new_users_is_refused() -> None:
+    data = Toy(ratings(users=2, least=50), "time")
+    for view in (lambda: data.training_users(1, 2), lambda: data.train_tasks(1, 2, 0), lambda: data.streams("train")):
+        with pytest.raises(MetarunError, match=r"no new user of round 1 in toy \(split time\).*lower pipeline\.rounds"):
+            view()
+
+
 def test_training_task_holds_all_rows_of_its_users() -> None:
     data = Toy(ratings(users=100))
     parts = data.training_users(2, 2, tasks=4)

@@ -171,17 +171,25 @@ class Recommendation(pl.LightningDataModule):
 
     def user_tasks(self, chosen: NDArray[np.int64], what: str, seed: int = 0, random: bool = False) -> UserTasks:
         """Return tasks over segments; raises MetarunError where no user has enough ratings."""
+        if not len(chosen) and random:
+            raise self.nobody_new(what)
         if not len(chosen):
-            need = 2 if random else self.supports[-1] + self.queries
             raise MetarunError(
-                f"no user of {what} in {self.ratings.name} (split {self.split}) has {need} ratings: "
-                "lower dataset.supports or dataset.queries, or choose a larger dataset.version."
+                f"no user of {what} in {self.ratings.name} (split {self.split}) has {self.supports[-1] + self.queries} "
+                "ratings: lower dataset.supports or dataset.queries, or choose a larger dataset.version."
             )
         name = crc32(what.encode())
         return UserTasks(
             self.columns, self.segments, chosen, self.supports, self.queries,
             seed=seed, name=name, random=random, by_time=self.by_time,
         )  # fmt: skip
+
+    def nobody_new(self, what: str) -> MetarunError:
+        """Return the error for a round without users to learn on."""
+        return MetarunError(
+            f"no new user of {what} in {self.ratings.name} (split {self.split}) has 2 ratings: "
+            "lower pipeline.rounds, or choose a larger dataset.version."
+        )
 
     def warm_tasks(self) -> WarmTasks | None:
         """Return known users with their withheld rows; None where the split withholds none."""
@@ -193,8 +201,10 @@ class Recommendation(pl.LightningDataModule):
         return WarmTasks(self.columns, s, known, withheld, self.supports[-1]) if len(known) else None
 
     def training_users(self, round: int, slices: int, tasks: int = 256, everyone: bool = False) -> list[Tensor]:
-        """Return the training segments in batches of alike numbers of rows."""
+        """Return the training segments in batches of alike numbers of rows; raises MetarunError if there are none."""
         chosen = self.training_segments(round, slices, everyone)
+        if not len(chosen):
+            raise self.nobody_new(f"round {round}")
         chosen = chosen[np.argsort(self.segments.count[chosen], kind="stable")]
         return list(torch.split(torch.from_numpy(chosen), tasks))
 

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 class Squared(nn.Module):
     """(prediction - label)^2 per row, for one output."""
 
-    kind = "regression"
-
     def rows(self, out: Tensor, y: Tensor) -> Tensor:
         """Return the loss (B,) of outputs (B, 1)."""
         return (out[..., 0] - y) ** 2

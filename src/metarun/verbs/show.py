@@ -73,8 +73,8 @@ def experiment(name: str, overrides: list[str]) -> str:
         group, _, rest = option.partition("/")
         if group != "strategy":
             lines.append(f"  - override /{group}: {rest}")
-        elif rest == strategies[0]:
-            lines.append(f"  - override /strategy: [{', '.join(strategies)}]")
+    # None is a choice too: without this line the root's default would come back.
+    lines.append(f"  - override /strategy: [{', '.join(strategies)}]")
     raw = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(raw, dict)
     raw.pop("composed")

@@ -25,6 +25,7 @@ def _own_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     for name in ("METARUN_CONF", "METARUN_TRUST", "METARUN_DATA", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("metarun.data.movielens.resolve", lambda version, folder: "sample")  # no network in tests
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
     yield
@@ -63,10 +64,11 @@ def test_run_gets_a_checked_config_and_its_folder(runs: list[DictConfig]) -> Non
     assert main(["+experiment=movielens_maml", "backbone.dim=8"]) == 0
     (cfg,) = runs
     assert (cfg.name, cfg.backbone.dim) == ("movielens_maml", 8)
-    assert cfg == config.compose(["+experiment=movielens_maml", "backbone.dim=8"])
-    assert folders() == [f"movielens_maml/{config.run_id(['+experiment=movielens_maml', 'backbone.dim=8'])}"]
+    words = ["+experiment=movielens_maml", "backbone.dim=8", "dataset.version=sample"]
+    assert cfg == config.compose(words)
+    assert folders() == [f"movielens_maml/{config.run_id(words)}"]
     saved = OmegaConf.load(Path("outputs") / folders()[0] / ".hydra" / "overrides.yaml")
-    assert list(saved) == ["+experiment=movielens_maml", "backbone.dim=8"]
+    assert list(saved) == words
 
 
 def test_same_command_has_the_same_folder_and_never_a_new_one(runs: list[DictConfig]) -> None:
@@ -115,7 +117,10 @@ def test_refused_run_elsewhere_raises_for_its_launcher(runs: list[DictConfig], m
         _job(OmegaConf.create())
 
 
-def test_crash_has_a_traceback(runs: list[DictConfig], capsys: pytest.CaptureFixture[str]) -> None:
+def test_crash_has_a_traceback(
+    runs: list[DictConfig], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)  # with it Hydra lets the crash itself through
     assert main(["seed=8"]) == 1
     err = capsys.readouterr().err
     assert "RuntimeError: a crash" in err
@@ -233,3 +238,16 @@ def test_verbs_are_the_ones_that_typer_knows() -> None:
     names: list[Any] = [command.name for command in verbs.app.registered_commands]
     names += [group.name for group in verbs.app.registered_groups]
     assert sorted(cli.VERBS) == sorted(overrides.VERBS) == sorted(names)
+
+
+def test_auto_is_resolved_once_and_pinned_in_all_jobs(monkeypatch):
+    from metarun import config
+    from metarun.cli import _pinned
+    from metarun.data import movielens
+
+    asked = []
+    monkeypatch.setattr(movielens, "resolve", lambda version, folder: asked.append(version) or "sample")
+    both = [config.compose(["+experiment=movielens_maml", f"seed={seed}"]) for seed in (0, 1)]
+    assert _pinned(both) == ["dataset.version=sample"]
+    assert asked == ["auto"]
+    assert _pinned([*both, config.compose(["dataset.version=1m"])]) == []

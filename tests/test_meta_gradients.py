@@ -185,7 +185,7 @@ def test_closed_form_gradient_of_the_head_is_torch_func_grad(overrides: tuple[st
     class Plain(nn.Module):
         """The same objective, without a closed form of its derivative."""
 
-        kind, rows = "regression", staticmethod(made.model.objective.rows)
+        rows = staticmethod(made.model.objective.rows)
 
     made.model.objective = Plain()
     torch.testing.assert_close(closed, made.gradient(state, batch)[HEAD], rtol=1e-12, atol=1e-12)

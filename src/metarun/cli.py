@@ -76,6 +76,10 @@ def _run(words: list[str]) -> int:
         composed = [config.compose(point) for point in overrides.points(checked)]
         if not line.inspects:
             _writable(Path(composed[0].paths.outputs).expanduser())
+            pinned = _pinned(composed)
+            if pinned:
+                checked = [*checked, *pinned]
+                composed = [config.compose(point) for point in overrides.points(checked)]
             for folder in map(config.run_folder, composed):
                 if folder.exists():  # Hydra writes here too, and would answer with a traceback
                     _writable(folder)
@@ -90,6 +94,16 @@ def _run(words: list[str]) -> int:
     finally:
         sys.argv, _refused = before, None
         HydraConfig.instance().cfg = None
+
+
+def _pinned(composed: Sequence[DictConfig]) -> list[str]:
+    """Return the override that pins `dataset.version=auto` once per command, so that all jobs of a sweep agree."""
+    if any(cfg.dataset.get("version") != "auto" for cfg in composed):
+        return []
+    from metarun.data.movielens import resolve
+
+    folder = composed[0].dataset.folder
+    return [f"dataset.version={resolve('auto', Path(folder) if folder else None)}"]
 
 
 def _job(_cfg: DictConfig) -> Any:

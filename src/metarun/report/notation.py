@@ -50,9 +50,9 @@ def short(value: float) -> str:
 def number(found: Mapping[str, Any] | None, compact: bool) -> str:
     """Return "1.008 ±.018", or compact "1.008±18" with the interval in thousandths.
 
-    "diverged" where there is no finite value, "" where nothing was measured.
+    "diverged" where there is no finite value, "" where nothing was measured or nobody qualified.
     """
-    if found is None:
+    if found is None or found.get("n") == 0:
         return ""
     if found["value"] is None:
         return "diverged"

@@ -118,6 +118,7 @@ def ratings(
         item_ids=np.arange(items), titles=[str(i) for i in range(items)],
         user_features=rng.normal(size=(users, 2)).astype(np.float32), user_feature_names=["a", "b"],
         item_features=rng.normal(size=(items, 3)).astype(np.float32), item_feature_names=["c", "d", "e"],
+        tags=np.zeros((0, 3), np.int32),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from metarun import build
-from metarun.evaluate import STREAM, Choice, grid
+from metarun.evaluate import STREAM, Choice
 from metarun.model import Model
 from metarun.pipeline import Pipeline, Product
 from metarun.report import plots, summary
@@ -113,7 +113,7 @@ def described_choice(rule: Rule, choice: Choice) -> dict[str, Any]:
         "chosen": choice.point,
         "edge": choice.edges,
         "value": value,
-        "trials": len(grid(rule)),
+        "trials": choice.trials,
     }
 
 
@@ -156,6 +156,7 @@ def assemble(
         "stream": summary.stream_values(scores),
         "tuned": chosen,
         "trials": {m: max((c["trials"] for c in choices.values()), default=0) for m, choices in chosen.items()},
+        "validation_tasks": judge.validation_users() if pipeline.data.cold else 0,
         "optimiser_steps": pipeline.steps,
         "folder": str(pipeline.folder),
         "warnings": pipeline.notes + left_out(pipeline) + edges(chosen),
@@ -187,11 +188,10 @@ def left_out(pipeline: Pipeline) -> list[str]:
 def validation_row(pipeline: Pipeline, method: str, support: str, choice: dict[str, Any]) -> dict[str, Any]:
     """Return the line of metrics.jsonl of what validation tasks chose for a method at a support size or on streams."""
     on_tasks = support != "stream"
-    tasks = min(pipeline.judge.validation_tasks, len(pipeline.data.tasks("validation")))
     values = (
         pipeline.cfg.pipeline.rounds, "evaluate", "validation", "tasks" if on_tasks else STREAM, method, "user-cold",
         int(support) if on_tasks else None, pipeline.steps, pipeline.judge.metric, choice["value"], None,
-        tasks if on_tasks else None, int(pipeline.cfg.seed), choice["chosen"],
+        pipeline.judge.validation_users() if on_tasks else None, int(pipeline.cfg.seed), choice["chosen"],
     )  # fmt: skip
     return dict(zip(KEYS, values, strict=True))
 

@@ -67,6 +67,10 @@ class Judge:
         found = judge_encoded(rule, tasks, support, {self.stored: self.metrics[self.stored]}, self.vmapped)
         return self.reported(found[self.stored])
 
+    def validation_users(self) -> int:
+        """Return how many validation tasks choose."""
+        return min(self.validation_tasks, len(self.data.tasks("validation")))
+
     def choose(self, rule: Rule, score: Callable[[], float]) -> Choice:
         """Return the best point of a rule's grid by the score, the lower the better."""
         points = grid(rule)

@@ -14,13 +14,12 @@ from torch import Tensor
 from metarun import build
 from metarun.evaluate import Judge
 from metarun.rule import Batch, Rule
-from metarun.stages.fold import Online, Transfer
+from metarun.stages.fold import Online, Plan, Transfer, pooled
 from metarun.stages.loop import fit
 from metarun.stages.meta import Meta
 from metarun.stages.pretrain import Pretrain
 from metarun.store import Store
-from metarun.streams import encode as encode_stream
-from metarun.streams import start, time_chunks
+from metarun.streams import start
 from metarun.tasks import encode
 
 Tensors = dict[str, Tensor]
@@ -58,17 +57,19 @@ class Pipeline:
     def run(self) -> dict[str, Product]:
         """Return what every method of the run is judged with."""
         chain = build.strategies(self.cfg)
-        pretrained = self.pretrain(1, None)
+        pretrained = self.pretrain("1-pretrain", 1, None)
         current, learned = pretrained, Product(None, pretrained)
         rounds: list[Product] = []
         for number in range(1, self.cfg.pipeline.rounds + 1):
             if not chain or (number > 1 and self.spent(number, rounds)):
                 break
             if number > 1 and self.cfg.pipeline.repretrain == "each_round":
-                current = pretrained = self.pretrain(number, current)
+                current = self.pretrain(f"{number}-pretrain", number, current)
+                # What is judged on its own must not start from what the chain of strategies has learned.
+                pretrained = self.pretrain(f"own-{number}-pretrain", number, pretrained)
             current, learned = self.round(number, chain, current, learned)
             rounds.append(learned)
-        best = min(rounds, key=lambda product: product.value, default=learned)
+        best = learned if self.cfg.pipeline.patience is None else min(rounds, key=lambda p: p.value, default=learned)
         own = [*self.cfg.evaluate.against, self.cfg.evaluate.reference, *chain]
         alone = [method for method in dict.fromkeys(own) if method != best.method]
         products = {method: self.alone(method, pretrained) for method in alone}
@@ -114,16 +115,16 @@ class Pipeline:
 
     # ------------------------------------------------------------------ the stages
 
-    def pretrain(self, number: int, current: Tensors | None) -> Tensors:
-        """Return the pretrained model, from the current one where there is one."""
-        key = self.source = f"{number}-pretrain"
+    def pretrain(self, key: str, number: int, current: Tensors | None) -> Tensors:
+        """Return the pretrained model of a round, from the current one where there is one."""
+        self.source = key
         found = self.store.load(key)
         if found is None:
             model = build.model(self.cfg, self.data.spec)
             if current is not None:
                 model.load_state_dict(current)
             task = build.pretraining(self.cfg, model, self.data.spec)
-            source = self.data.source(task.rows, int(self.cfg.seed))
+            source = self.data.source(task.rows, int(self.cfg.seed), number)
             task.begin(source.labels())
             steps = task.epochs * len(source)
             stage = Pretrain(task, steps, int(self.cfg.seed))
@@ -169,7 +170,7 @@ class Pipeline:
 
     def transfer(self, key: str, method: str, number: int, rule: Rule) -> tuple[int, float]:
         """Adapt one state on the pooled ratings of the round's users."""
-        users = self.data.training_users(number, self.cfg.pipeline.rounds)
+        users = self.data.training_users(number, self.cfg.pipeline.rounds, since=since(key, number))
 
         def batch(step: int) -> Batch:
             return pooled(rule, self.data.training_task(users[step]).support)
@@ -183,7 +184,7 @@ class Pipeline:
 
     def online(self, key: str, method: str, number: int, rule: Rule) -> tuple[int, float]:
         """Let every user of the round be a stream of their own."""
-        streams = self.data.streams("train", number, self.cfg.pipeline.rounds)
+        streams = self.data.streams("train", number, self.cfg.pipeline.rounds, since=since(key, number))
         with torch.no_grad():
             states = [start(rule, stream, self.cfg.trainer.vmap) for stream in streams]
             features = torch.cat([stream.context["features"] for stream in streams])
@@ -227,11 +228,12 @@ class Pipeline:
         self, key: str, number: int, method: str, content: Any, steps: int, seconds: float, value: float | None
     ) -> dict[str, Any]:
         """Keep what a stage leaves, with its line of metrics."""
+        users = None if value is None else self.judge.validation_users()
         row = {
             "round": number, "stage": key, "split": "validation", "protocol": "tasks", "method": method,
             "cell": "user-cold", "support": None, "step": steps, "metric": self.judge.metric,
             "value": value if value is not None and value < float("inf") else None,
-            "ci95": None, "n": None, "seed": int(self.cfg.seed), "params": None,
+            "ci95": None, "n": users, "seed": int(self.cfg.seed), "params": None,
         }  # fmt: skip
         kept: dict[str, Any] = {**content, "steps": steps, "seconds": seconds, "config": self.plain}
         self.store.save(key, kept, [row])
@@ -245,40 +247,9 @@ class Pipeline:
         self.seconds += found["seconds"]
 
 
-class Plan:
-    """The chunks of many streams in a row: step -> (keys of the state, chunk)."""
-
-    def __init__(self, rule: Rule, streams: list[Any], rows: int) -> None:
-        self.rule, self.streams, self.rows = rule, streams, rows
-        self.keys, self.first, key, step = [], [], 0, 0
-        for stream in streams:
-            users, length = stream.batch.y.shape
-            self.keys.append(slice(key, key + users))
-            self.first.append(step)
-            key, step = key + users, step - (-length // rows)
-        self.steps, self.open = step, -1
-        self.chunks: list[Batch] = []
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def batch(self, step: int) -> tuple[slice, Batch]:
-        """Return the state's keys and the chunk of one step."""
-        number = max(i for i, first in enumerate(self.first) if first <= step)
-        if number != self.open:
-            with torch.no_grad():
-                encoded = encode_stream(self.rule, self.streams[number])
-            self.chunks, self.open = list(time_chunks(encoded.batch, self.rows)), number
-        return self.keys[number], self.chunks[step - self.first[number]]
-
-
-def pooled(rule: Rule, batch: Batch) -> Batch:
-    """Return a batch (T, B) of many tasks as one batch (T * B), encoded where the rule sees features."""
-    x = torch.utils._pytree.tree_map(lambda leaf: leaf.flatten(0, 1), batch.x)
-    if rule.sees == "features":
-        with torch.no_grad():
-            x = rule.model.features(x)
-    return Batch(x, batch.y.flatten(), batch.mask.flatten(), batch.known.flatten(), batch.event[0])
+def since(key: str, number: int) -> int:
+    """Return the first round whose users a stage without tasks adapts on: its own, or all if it stands alone."""
+    return 1 if key.startswith("own-") else number
 
 
 def own(tensors: Tensors) -> Tensors:

@@ -143,7 +143,12 @@ def test_time_tasks_come_after_everything_trained_on() -> None:
     for round in (1, 2):
         task = data.train_tasks(round, 2, seed=0).batch(torch.arange(300))
         rows = [time[pair] for which in ("support", "query") for pair in pairs(data, task, which)]
-        assert min(rows) > ends[-1]
+        assert min(rows) > source
+        new = [t for t in rows if t > ends[-1]]
+        assert new  # a round adds its own stretch to those before it
+        streams = data.streams("train", round, 2, since=round)
+        alone = [time[p] for s in streams for p in pairs(data, Task(s.context, s.batch, s.batch), "support")]
+        assert min(alone) > ends[-1]
         ends.append(max(rows))
     for split in ("validation", "test"):
         streams = data.streams(split)

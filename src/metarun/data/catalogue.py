@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -33,7 +34,8 @@ class Catalogue:
 
     item_ids: NDArray[np.int64]  # (M,)
     titles: list[str]
-    items: Table  # (M, Fi)
+    items: Table  # (M, Fi); zeros in the columns of tags
+    tags: NDArray[np.int32]  # (A, 3) user id, item index, column of items; in the order of the file
     user_ids: NDArray[np.int64] | None  # (all users in the users file,); None: the version has no such file
     users: Table  # (the same, Fu)
 
@@ -41,20 +43,24 @@ class Catalogue:
 def read(source: Source, version: Version) -> Catalogue:
     """Read movies, users and tags of a version.
 
+    Which tags get a column is decided by how often all users gave them, test users included: names, not who gave what.
+
     Raises:
         MetarunError: a malformed line or an id that occurs twice; with file name and line number.
     """
     movies = _by_id(_movies(source, version), source.where(version.layout.movies))
     item_ids = np.array([key for key, _ in movies], dtype=np.int64)
     titles = [title for _, (title, _) in movies]
-    items = features.items(titles, [genres for _, (_, genres) in movies], _tags(source, version, item_ids))
+    frequent = _frequent_tags(source, version)
+    items = features.items(titles, [genres for _, (_, genres) in movies], frequent)
+    tags = _tags(source, version, item_ids, frequent, len(items.names) - len(frequent))
     if version.layout.users is None:
-        return Catalogue(item_ids, titles, items, None, Table(np.zeros((0, 0), dtype=np.float32), []))
+        return Catalogue(item_ids, titles, items, tags, None, Table(np.zeros((0, 0), dtype=np.float32), []))
     people = _by_id(_users(source, version), source.where(version.layout.users))
     genders, ages, occupations = zip(*(fields for _, fields in people), strict=True)
     known = features.OCCUPATIONS if version.layout.separator == "::" else sorted(set(occupations))
     users = features.users(genders, ages, occupations, known)
-    return Catalogue(item_ids, titles, items, np.array([key for key, _ in people], dtype=np.int64), users)
+    return Catalogue(item_ids, titles, items, tags, np.array([key for key, _ in people], dtype=np.int64), users)
 
 
 def _movies(source: Source, version: Version) -> Iterator[tuple[int, int, tuple[str, list[str]]]]:
@@ -93,24 +99,34 @@ def _users(source: Source, version: Version) -> Iterator[tuple[int, int, tuple[s
         yield line, _id(source, name, line, fields[0]), (gender, int(age), occupation)
 
 
-def _tags(source: Source, version: Version, item_ids: NDArray[np.int64]) -> Table | None:
-    """Return the most frequent tags, multi-hot over items; None where the version or the folder has no tags."""
-    name = version.layout.tags
-    if name is None or not source.has(name):
-        return None
+def _frequent_tags(source: Source, version: Version) -> list[str]:
+    """Return the tags that get a column; none where the version or the folder has no tags."""
+    return features.frequent_tags(fields[2] for _, fields in _tag_rows(source, version))
+
+
+def _tags(
+    source: Source, version: Version, item_ids: NDArray[np.int64], frequent: list[str], first: int
+) -> NDArray[np.int32]:
+    """Return who gave which item a frequent tag, (A, 3) user id, item index, column; columns count from `first`."""
+    name = str(version.layout.tags)
     index = {int(key): i for i, key in enumerate(item_ids)}
+    column = {tag: j for j, tag in enumerate(frequent, start=first)}
+    found = array("i")  # a second pass over the file, because two million tags as Python objects would fill the memory
+    for line, fields in _tag_rows(source, version):
+        user, movie = (_id(source, name, line, text) for text in fields[:2])
+        if movie not in index:
+            raise _malformed(source, name, line, f"movie {movie} is not in {version.layout.movies}")
+        tag = features.clean_tag(fields[2])
+        if tag in column:
+            found.extend((user, index[movie], column[tag]))
+    return np.array(found, np.int32).reshape(-1, 3)
 
-    def pairs() -> Iterator[tuple[int, str]]:
-        header = "userId,movieId,tag,timestamp"
-        for line, fields in records(source, version, name, version.layout.separator, header, 4):
-            movie = _id(source, name, line, fields[1])
-            if movie not in index:
-                raise _malformed(source, name, line, f"movie {movie} is not in {version.layout.movies}")
-            yield index[movie], fields[2]
 
-    # Two passes, because two million tags as Python objects would be the largest thing in memory.
-    frequent = features.frequent_tags(tag for _, tag in pairs())
-    return features.tags_of_items(pairs(), len(item_ids), frequent)
+def _tag_rows(source: Source, version: Version) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, [user id, movie id, tag, time])."""
+    name = version.layout.tags
+    if name is not None and source.has(name):
+        yield from records(source, version, name, version.layout.separator, "userId,movieId,tag,timestamp", 4)
 
 
 def records(

@@ -46,8 +46,8 @@ def users(genders: Sequence[str], ages: Sequence[int], occupations: Sequence[str
     return _join(parts, len(genders))
 
 
-def items(titles: Sequence[str], genres: Sequence[Sequence[str]], tags: Table | None = None) -> Table:
-    """Return multi-hot genres, the year (standardised, and its decade one-hot) and `tags`, (M, Fi).
+def items(titles: Sequence[str], genres: Sequence[Sequence[str]], tags: Sequence[str] = ()) -> Table:
+    """Return multi-hot genres, the year (standardised, and its decade one-hot) and zeros for each of `tags`, (M, Fi).
 
     An item without a year in its title has zeros in every column of the year.
     """
@@ -57,8 +57,14 @@ def items(titles: Sequence[str], genres: Sequence[Sequence[str]], tags: Table | 
     pairs = [(i, column[genre]) for i, some in enumerate(genres) for genre in some]
     if pairs:
         multi_hot[tuple(np.array(pairs).T)] = 1
-    parts = [Table(multi_hot, [f"genre={genre}" for genre in known]), _years(titles)]
-    return _join([*parts, tags] if tags else parts, len(titles))
+    return _join(
+        [
+            Table(multi_hot, [f"genre={genre}" for genre in known]),
+            _years(titles),
+            Table(np.zeros((len(titles), len(tags)), dtype=np.float32), [f"tag={tag}" for tag in tags]),
+        ],
+        len(titles),
+    )
 
 
 def year_of(title: str) -> int | None:
@@ -77,17 +83,6 @@ def frequent_tags(tags: Iterable[str]) -> list[str]:
 def clean_tag(tag: str) -> str:
     """Return a tag as it is compared: lower case, single spaces."""
     return " ".join(tag.casefold().split())
-
-
-def tags_of_items(pairs: Iterable[tuple[int, str]], n_items: int, frequent: Sequence[str]) -> Table:
-    """Return (n_items, len(frequent)): 1 where any user gave item i the tag."""
-    column = {tag: j for j, tag in enumerate(frequent)}
-    values = np.zeros((n_items, len(frequent)), dtype=np.float32)
-    for item, tag in pairs:
-        j = column.get(clean_tag(tag))
-        if j is not None:
-            values[item, j] = 1
-    return Table(values, [f"tag={tag}" for tag in frequent])
 
 
 def _years(titles: Sequence[str]) -> Table:

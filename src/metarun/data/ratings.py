@@ -15,7 +15,9 @@ from metarun.errors import MetarunError
 
 Ids = NDArray[np.int64]
 
-ARRAYS = ("user", "item", "value", "time", "offsets", "user_ids", "item_ids", "user_features", "item_features")
+ARRAYS = (
+    "user", "item", "value", "time", "offsets", "user_ids", "item_ids", "user_features", "item_features", "tags"
+)  # fmt: skip
 WORDS = ("scale", "titles", "user_feature_names", "item_feature_names")
 
 
@@ -37,8 +39,9 @@ class Ratings:
     titles: list[str]  # M titles
     user_features: NDArray[np.float32]  # (N, Fu); Fu may be 0
     user_feature_names: list[str]
-    item_features: NDArray[np.float32]  # (M, Fi)
+    item_features: NDArray[np.float32]  # (M, Fi); zeros in the columns of tags, which a view fills by who may be seen
     item_feature_names: list[str]
+    tags: NDArray[np.int32]  # (A, 3) user, item, column of item_features, ascending; A = 0 without tags
 
     @property
     def n_users(self) -> int:
@@ -104,6 +107,7 @@ def keep_users(ratings: Ratings, users: str | None) -> Ratings:
     if stop - first == len(ids):
         return ratings
     rows = slice(int(ratings.offsets[first]), int(ratings.offsets[stop]))
+    given = slice(*np.searchsorted(ratings.tags[:, 0], (first, stop)))
     kept = f"{ids[first]}-{ids[stop - 1]}"
     return replace(
         ratings,
@@ -116,4 +120,5 @@ def keep_users(ratings: Ratings, users: str | None) -> Ratings:
         offsets=ratings.offsets[first : stop + 1] - ratings.offsets[first],
         user_ids=ids[first:stop],
         user_features=ratings.user_features[first:stop],
+        tags=ratings.tags[given] - np.array([first, 0, 0], np.int32),
     )

@@ -97,14 +97,27 @@ class Recommendation(pl.LightningDataModule):
 
     def nobody(self) -> dict[str, Tensor]:
         """Return the context of the average training user, for one state that serves all."""
-        s = self.segments
-        users = torch.from_numpy(np.unique(s.user[np.isin(s.role, (SOURCE, META))])).long()
+        users = torch.from_numpy(self.trained)
         return {"key": torch.zeros((), dtype=torch.int64), "features": self.columns.user_features[users].mean(0)}
 
     @cached_property
+    def trained(self) -> NDArray[np.int64]:
+        """The training users, ascending; over time those that are there from the start."""
+        s = self.segments
+        judged = () if self.by_time else (VALIDATION, TEST)
+        users = np.setdiff1d(s.user[np.isin(s.role, (SOURCE, META))], s.user[np.isin(s.role, judged)])
+        return users.astype(np.int64)
+
+    @cached_property
     def spec(self) -> Spec:
-        """What the model is told: numbers of items, side information."""
-        features = torch.from_numpy(np.array(self.ratings.item_features))
+        """What the model is told: numbers of items, side information.
+
+        Of the tags it sees those that training users gave. Which tags have a column was decided over all users.
+        """
+        table = np.array(self.ratings.item_features)
+        tags = self.ratings.tags[np.isin(self.ratings.tags[:, 0], self.trained)]
+        table[tags[:, 1], tags[:, 2]] = 1
+        features = torch.from_numpy(table)
         sizes = {"item": self.ratings.n_items, "user": self.ratings.n_users}
         return Spec(sizes, {"item": features}, self.ratings.user_features.shape[1])
 
@@ -131,9 +144,13 @@ class Recommendation(pl.LightningDataModule):
             keep &= ranks == earliest[s.user]
         return np.flatnonzero(keep)
 
-    def source(self, rows: int, seed: int) -> Source:
-        """Return the pretraining rows in batches of `rows`."""
-        return Source(self.columns, torch.from_numpy(self.ratings.user), self.source_rows, rows, seed)
+    def source(self, rows: int, seed: int, round: int = 1) -> Source:
+        """Return the rows that pretraining sees at a round, in batches of `rows`: over time all rows before it."""
+        kept = self.source_rows
+        if self.by_time and round > 1:
+            s = self.segments
+            kept = torch.from_numpy(s.order[np.repeat((s.role == SOURCE) | between(s.role, round), s.count)])
+        return Source(self.columns, torch.from_numpy(self.ratings.user), kept, rows, seed)
 
     @cached_property
     def source_rows(self) -> Tensor:
@@ -141,23 +158,24 @@ class Recommendation(pl.LightningDataModule):
         s = self.segments
         return torch.from_numpy(s.order[np.repeat(s.role == SOURCE, s.count)])
 
-    def training_segments(self, round: int, slices: int, everyone: bool = False) -> NDArray[np.int64]:
-        """Return the segments that the rounds up to this one (counted from 1) adapt on.
+    def training_segments(self, round: int, slices: int, everyone: bool = False, since: int = 1) -> NDArray[np.int64]:
+        """Return the segments that the rounds `since` to `round` (counted from 1) adapt on.
 
         They are of users whom pretraining did not see, where the split keeps some; `everyone` adds those it saw.
         """
         if self.by_time:
-            new = self.chosen(SLICE + round, 2, new=True)
-            earlier = [self.chosen(role, 1) for role in (SOURCE, *range(SLICE + 1, SLICE + 1 + round))]
-            return np.unique(np.concatenate(earlier)) if everyone else new
+            stretches = range(SLICE + since, SLICE + round + 1)
+            parts = [self.chosen(role, 1) for role in (SOURCE, *stretches)] if everyone else []
+            return np.unique(np.concatenate([*parts, *(self.chosen(role, 2, new=True) for role in stretches)]))
         if not self.cold:
             return self.chosen(SOURCE, 2)
         chosen = self.chosen(META, 2)
-        chosen = chosen[hashed(self.split_seed + 3, self.segments.user[chosen]) % np.uint64(slices) < round]
+        number = hashed(self.split_seed + 3, self.segments.user[chosen]) % np.uint64(slices)
+        chosen = chosen[(number >= since - 1) & (number < round)]
         return np.append(chosen, self.chosen(SOURCE, 1)) if everyone else chosen
 
     def train_tasks(self, round: int, slices: int, seed: int) -> UserTasks:
-        """Return random tasks of training users: those of the slices up to a round, or of its stretch of time."""
+        """Return random tasks of the training users of all rounds up to this one."""
         return self.user_tasks(self.training_segments(round, slices), f"round {round}", seed=seed, random=True)
 
     def tasks(self, split: str, round: int | None = None) -> UserTasks:
@@ -200,9 +218,11 @@ class Recommendation(pl.LightningDataModule):
         known = known[np.isin(s.user[known], s.user[withheld])]
         return WarmTasks(self.columns, s, known, withheld, self.supports[-1]) if len(known) else None
 
-    def training_users(self, round: int, slices: int, tasks: int = 256, everyone: bool = False) -> list[Tensor]:
+    def training_users(
+        self, round: int, slices: int, tasks: int = 256, everyone: bool = False, since: int = 1
+    ) -> list[Tensor]:
         """Return the training segments in batches of alike numbers of rows; raises MetarunError if there are none."""
-        chosen = self.training_segments(round, slices, everyone)
+        chosen = self.training_segments(round, slices, everyone, since)
         if not len(chosen):
             raise self.nobody_new(f"round {round}")
         chosen = chosen[np.argsort(self.segments.count[chosen], kind="stable")]
@@ -222,14 +242,14 @@ class Recommendation(pl.LightningDataModule):
         items = self.ratings.item[self.source_rows.numpy()]
         return torch.from_numpy(np.bincount(items, minlength=self.ratings.n_items))
 
-    def streams(self, split: str, round: int = 1, slices: int = 1, users: int = 128) -> list[Stream]:
-        """Return users as streams of their own: the training users of a round, or "validation" or "test" users.
+    def streams(self, split: str, round: int = 1, slices: int = 1, users: int = 128, since: int = 1) -> list[Stream]:
+        """Return users as streams of their own: the training users of rounds, or "validation" or "test" users.
 
         Raises:
             MetarunError: validation or test without an order in time; there a stream's score would mean nothing.
         """
         if split == "train":
-            parts = self.training_users(round, slices, users)
+            parts = self.training_users(round, slices, users, since=since)
         elif not self.by_time:
             raise MetarunError(f"dataset.split={self.split} has no order in time: a stream needs dataset.split=time.")
         else:
@@ -238,6 +258,12 @@ class Recommendation(pl.LightningDataModule):
             parts = list(torch.split(torch.from_numpy(chosen), users))
         tasks = [self.training_task(part) for part in parts]
         return [Stream(task.context, task.support) for task in tasks]
+
+
+def between(role: NDArray[np.uint8], round: int) -> NDArray[np.bool_]:
+    """Return which roles are stretches of time before a round."""
+    found: NDArray[np.bool_] = (role > SLICE) & (role < SLICE + round)
+    return found
 
 
 class MovieLens(Recommendation):

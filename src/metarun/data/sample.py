@@ -88,6 +88,7 @@ def generate(seed: int = 0) -> Ratings:
         "item_ids": np.arange(1, ITEMS + 1),
         "user_features": world.users.values,
         "item_features": world.items.values,
+        "tags": np.zeros((0, 3), np.int32),
     }
     words = {
         "scale": (0.5, 5.0, 0.5),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv as csv_format
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.text import Text
 
 from metarun import atomic
+from metarun.manifest import APART
+from metarun.manifest import NAME as MANIFEST
 from metarun.report import notation
-from metarun.report.layout import framed
+from metarun.report.comparison import comparison
 from metarun.report.ranking import ranking_table
 from metarun.report.stream import stream_table
 from metarun.report.table import support_table
@@ -27,7 +30,7 @@ FIELDS = (
 
 
 def show(summary: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print a finished run: warnings, ranking, the table by support size, and the verdict as the last line."""
+    """Print a finished run: warnings, ranking, the tables by support size, and the verdict as the last line."""
     console = console or Console()
     unicode = console.encoding.lower().startswith("utf")
     for warning in summary.get("warnings", []):
@@ -37,7 +40,9 @@ def show(summary: Mapping[str, Any], console: Console | None = None) -> None:
     for protocol in summary.get("stream", {}):
         console.print(stream_table(summary, protocol, unicode), "")
     for cell in sorted(summary.get("test", {}), key=lambda name: name == "user-cold"):
-        console.print(support_table(summary, None, cell, console.width, unicode), "")
+        for metric in _metrics(summary, cell):
+            main = metric == summary["metric"]
+            console.print(support_table(summary, metric, cell, console.width, unicode, brief=not main), "")
     # One line however long: a sentence that a script or a log reader can find whole.
     console.print(Text(notation.plain(verdict(summary), unicode), style="bold"), soft_wrap=True)
 
@@ -54,7 +59,8 @@ def report(paths: Sequence[Path], csv: Path | None = None, console: Console | No
     if len(summaries) == 1:
         show(summaries[0], console)
     elif summaries:
-        console.print(_comparison(summaries, unicode))
+        overrides = [_overrides(path) for path in finished]
+        console.print(comparison(summaries, overrides, console.width, unicode))
     for path in paths:
         if Path(path) not in finished:
             console.print(Text(f"not finished: {path} (the same command takes it up)", style="yellow"), soft_wrap=True)
@@ -63,56 +69,19 @@ def report(paths: Sequence[Path], csv: Path | None = None, console: Console | No
         console.print(Text(f"written: {csv}"), soft_wrap=True)
 
 
-def _comparison(summaries: Sequence[Mapping[str, Any]], unicode: bool) -> Group:
-    """Return two rows per run: the method that validation chose, and the reference it is held against."""
-    metrics = dict.fromkeys(notation.label(summary["metric"]) for summary in summaries)
-    sizes = sorted({size for summary in summaries for size in _sizes(summary)}, key=int)
-    rows = []
-    for summary in summaries:
-        rows.append([Text(summary["run_id"])])
-        for method in dict.fromkeys([summary.get("winner"), summary.get("reference", "baseline/ridge")]):
-            if method is not None:
-                name = Text(notation.plain(f"  {method}", unicode), notation.STYLES.get(notation.family(method), ""))
-                rows.append([name, *_row(summary, method, sizes, unicode)])
-    title = f"{' / '.join(metrics)} of user-cold test users by support ratings"
-    return framed(title, [f"{size} " for size in sizes], rows, _comparison_caption(summaries), unicode)
+def _metrics(summary: Mapping[str, Any], cell: str) -> list[str]:
+    """Return the metrics that are printed by support size, the run's own last; of cold users every one."""
+    entries = (found for methods in summary["test"][cell].values() for found in methods.values())
+    known = dict.fromkeys(metric for found in entries for metric in found) if cell == "user-cold" else {}
+    return [*(metric for metric in known if metric != summary["metric"]), summary["metric"]]
 
 
-def _row(summary: Mapping[str, Any], method: str, sizes: Sequence[str], unicode: bool) -> list[Text]:
-    """Return a method's values with their stars."""
-    cells = []
-    for size in sizes:
-        entry = _sizes(summary).get(size, {}).get(method, {}).get(summary["metric"])
-        star = notation.star(summary.get("paired", {}).get(size, {}).get(method), summary["metric"])
-        cells.append(Text(notation.plain(notation.number(entry, compact=True) + star, unicode)))
-    return cells
-
-
-def _comparison_caption(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """Return which runs they are, what the marks mean, and a warning where runs cannot be compared."""
-    lines = [
-        ", ".join(filter(None, [f"{s['run_id']}: {s['name']}", s["dataset"], notation.setting(s)])) for s in summaries
-    ]
-    lines += [
-        "the method that validation chose, and its reference; ± 95 % interval over users in thousandths",
-        "* better, ° worse than the reference: the 95 % interval of the paired difference excludes 0",
-    ]
-    if len({(summary["dataset"], _split(summary)) for summary in summaries}) > 1:
-        lines.append("different data or splits: values of different runs are not on the same users")
-    if any(summary["synthetic"] for summary in summaries):
-        lines.append("synthetic data is a plumbing check, not evidence")
-    return "\n".join(lines)
-
-
-def _split(summary: Mapping[str, Any]) -> str:
-    """Return what of the setting decides who is tested."""
-    return ", ".join(f"{k} {v}" for k, v in summary.get("setting", {}).items() if str(k).startswith("split"))
-
-
-def _sizes(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the user-cold values by support size."""
-    found: Mapping[str, Any] = summary.get("test", {}).get("user-cold", {})
-    return found
+def _overrides(run: Path) -> list[str]:
+    """Return what the run's command changed, from its manifest; nothing where there is none, or an older one."""
+    if not (run / MANIFEST).exists():
+        return []
+    composed = read_json(run / MANIFEST).get("config", {}).get("composed", {})
+    return [word for word in composed.get("overrides", []) if re.split(r"[./@=]", word.lstrip("+~"))[0] not in APART]
 
 
 def _lines(summary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@
      "paired": {support: {method: {"difference", "ci95", "n", "against"}}},
      "ranking": {protocol: {method: {metric: {"value", "ci95", "n"}, "lift": {"value", "ci95", "n"}}}},
      "stream": {protocol: {method: {metric: entry}}},
-     "tuned", "trials", "folder", "seconds", "warnings"}
+     "trials": {method: int}, "validation_tasks": int, "tuned", "folder", "seconds", "warnings"}
 
 Support sizes are strings, as JSON has them; a value that is infinite or not a number is null.
 """

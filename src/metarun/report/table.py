@@ -11,6 +11,9 @@ from rich.text import Text
 from metarun.report import notation
 from metarun.report.layout import framed
 
+# Below this many users an interval is so wide that the order of methods says little.
+FEW = 30
+
 
 def support_table(
     summary: Mapping[str, Any],
@@ -18,16 +21,18 @@ def support_table(
     cell: str = "user-cold",
     width: int = 80,
     unicode: bool = True,
+    brief: bool = False,
 ) -> Group:
     """Return the table of one test cell, in the compact notation where the full one is wider than `width` characters.
 
+    brief: the compact notation and a caption of one line, for a table above the one that explains everything.
     Stars stand where the summary has paired differences of this metric: in its own metric, on user-cold tasks.
     """
     metric = metric or summary["metric"]
     sizes: Mapping[str, Any] = summary["test"][cell]
     pairs = summary.get("paired", {}) if metric == summary["metric"] and cell == "user-cold" else {}
     methods = notation.ordered(method for found in sizes.values() for method in found)
-    for compact in (False, True):
+    for compact in (True,) if brief else (False, True):
         cells = {method: _cells(method, sizes, pairs, metric, compact) for method in methods}
         names = 2 + max(len(notation.last(method)) for method in methods)
         if compact or names + sum(1 + max(map(len, column)) for column in zip(*cells.values(), strict=True)) <= width:
@@ -35,7 +40,8 @@ def support_table(
     title = f"{summary['dataset']}: {notation.label(metric)} by support ratings per user"
     rows = grouped(methods, cells, summary.get("winner"), unicode)
     heads = [f"{size} " for size in sizes]
-    return framed(title, heads, rows, _caption(summary, metric, cell, compact, bool(pairs)), unicode)
+    caption = _brief(metric) if brief else _caption(summary, metric, cell, compact, bool(pairs))
+    return framed(title, heads, rows, caption, unicode)
 
 
 def grouped(
@@ -71,23 +77,64 @@ def _cells(method: str, sizes: Mapping[str, Any], pairs: Mapping[str, Any], metr
     return texts
 
 
+def _brief(metric: str) -> str:
+    """Return the one line below a brief table."""
+    better = "more" if notation.higher_is_better(metric) else "less"
+    return f"users and marks as in the last table; ± 95 % in thousandths; {better} is better"
+
+
 def _caption(summary: Mapping[str, Any], metric: str, cell: str, compact: bool, starred: bool) -> str:
     """Return what the figures are: protocol, cell, users, split and seeds, and what the marks mean."""
-    found = [m[metric]["n"] for methods in summary["test"][cell].values() for m in methods.values() if metric in m]
+    sizes: Mapping[str, Any] = summary["test"][cell]
+    found = [m[metric]["n"] for methods in sizes.values() for m in methods.values() if metric in m]
     users = " to ".join(f"{n:,}" for n in sorted({min(found), max(found)})) if found else "no"
     better = "more" if notation.higher_is_better(metric) else "less"
+    same = ": the same users and queries at every size" if len(sizes) > 1 else ""
     lines = [
-        f"{users} {cell} test users, protocol {summary.get('protocol', 'tasks')}: the same users and queries at every "
-        f"size; {notation.setting(summary)}".rstrip("; "),
+        f"{users} {cell} test users, protocol {summary.get('protocol', 'tasks')}{same}; "
+        f"{notation.setting(summary)}".rstrip("; "),
         f"± 95 % interval over users{', in thousandths (±18 is ±.018)' if compact else ''}; {better} is better, "
         "> best of its column",
     ]
     if summary.get("winner"):
         lines[-1] += "; → chosen on validation"
+    if found and min(found) < FEW:
+        lines.insert(1, f"only {min(found)} users: read the intervals, not the ranks")
+    lines += [
+        f"{method}: with all training ratings of these users, whatever the column says"
+        for method in notation.ordered(method for methods in sizes.values() for method in methods)
+        if notation.family(method) == "pretrain"
+    ]
     if starred:
         reference = summary.get("reference", "baseline/ridge")
         lines.append(
             f"* better, ° worse than {reference}: the 95 % interval of the paired difference excludes 0 "
             "(size by size, not corrected for the number of comparisons)"
         )
+    if cell == "user-cold" and metric == summary["metric"]:
+        lines += filter(None, [trials(summary)])
     return "\n".join(lines)
+
+
+def trials(summary: Mapping[str, Any]) -> str:
+    """Return "24 validation trials per method and size on 488 validation users (constant: 1)", "" where none was made.
+
+    The number that most methods had comes first, the others by name.
+    """
+    counts: Mapping[str, int] = summary.get("trials", {})
+    if not any(counts.values()):
+        return ""
+    had = list(counts.values())
+    usual = max(set(had), key=lambda count: (had.count(count), count))
+    names = [notation.last(method) for method in counts]
+    others: dict[int, list[str]] = {}
+    for method, count in counts.items():
+        if count != usual:
+            name = notation.last(method)
+            others.setdefault(count, []).append(name if names.count(name) == 1 else method)
+    users = summary.get("validation_tasks")
+    return (
+        f"{usual} validation trial{'s' if usual != 1 else ''} per method and size"
+        + (f" on {users:,} validation users" if users else "")
+        + (f" ({'; '.join(f'{notation.spoken(who)}: {count}' for count, who in others.items())})" if others else "")
+    )

@@ -18,7 +18,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
     if summary["synthetic"]:
         return f"A plumbing check, not evidence: {summary['dataset']} is not real data, so no method has won; {where}."
     if not winner:
-        return f"Nothing was compared on validation tasks, so no strategy is named; {where}."
+        return f"{_nobody(summary)}; {where}."
     start = f"{winner} won on validation ({summary['dataset']})"
     if winner == reference:
         return f"{start}: no strategy did better than the reference itself; {where}."
@@ -26,6 +26,16 @@ def verdict(summary: Mapping[str, Any]) -> str:
     if not pairs:
         return f"{start}, without a paired comparison: {reference} was not judged on the same tasks; {where}."
     return f"{start}; on test {_comparison(pairs, summary['metric'], reference)}; {where}."
+
+
+def _nobody(summary: Mapping[str, Any]) -> str:
+    """Return why no strategy is named."""
+    judged = summary.get("trials", {})
+    if judged and all(notation.family(method) == "baseline" for method in judged):
+        return "No strategy was chosen in this run (strategy=[]): only baselines were judged, so none is named"
+    if summary.get("validation"):
+        return "No strategy has a finite value on all validation tasks, so none is named"
+    return "Nothing was compared on validation tasks, so no strategy is named"
 
 
 def _comparison(pairs: Mapping[str, Mapping[str, Any]], metric: str, reference: str) -> str:

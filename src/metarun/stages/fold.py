@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unfl
 
 from metarun.rule import Batch, Rule, State
 from metarun.stages.loop import Stage
+from metarun.streams import Stream, encode, time_chunks
 from metarun.tasks import over_tasks
 
 
@@ -99,3 +100,39 @@ class Online(Fold):
         """Return the mean over keys of what their states stand for."""
         each = over_tasks(self.rule.commit, self.vmapped)(self.state)
         return self.shared({name: value.mean(0) for name, value in each.items()})
+
+
+class Plan:
+    """The chunks of many streams in a row: step -> (keys of the state, chunk)."""
+
+    def __init__(self, rule: Rule, streams: list[Stream], rows: int) -> None:
+        self.rule, self.streams, self.rows = rule, streams, rows
+        self.keys, self.first, key, step = [], [], 0, 0
+        for stream in streams:
+            users, length = stream.batch.y.shape
+            self.keys.append(slice(key, key + users))
+            self.first.append(step)
+            key, step = key + users, step - (-length // rows)
+        self.steps, self.open = step, -1
+        self.chunks: list[Batch] = []
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def batch(self, step: int) -> tuple[slice, Batch]:
+        """Return the state's keys and the chunk of one step."""
+        number = max(i for i, first in enumerate(self.first) if first <= step)
+        if number != self.open:
+            with torch.no_grad():
+                encoded = encode(self.rule, self.streams[number])
+            self.chunks, self.open = list(time_chunks(encoded.batch, self.rows)), number
+        return self.keys[number], self.chunks[step - self.first[number]]
+
+
+def pooled(rule: Rule, batch: Batch) -> Batch:
+    """Return a batch (T, B) of many tasks as one batch (T * B), encoded where the rule sees features."""
+    x = tree_map(lambda leaf: leaf.flatten(0, 1), batch.x)
+    if rule.sees == "features":
+        with torch.no_grad():
+            x = rule.model.features(x)
+    return Batch(x, batch.y.flatten(), batch.mask.flatten(), batch.known.flatten(), batch.event[0])

@@ -1,0 +1,109 @@
+"""Several runs side by side: each named by what its command changed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from metarun.report import notation
+from metarun.report.layout import framed
+
+Summary = Mapping[str, Any]
+NARROWEST = 20
+
+
+def comparison(
+    summaries: Sequence[Summary], overrides: Sequence[Sequence[str]], width: int = 80, unicode: bool = True
+) -> Group:
+    """Return rows per run: its label, then the method that validation chose and the reference it is held against.
+
+    overrides: of each run, as "dataset.split_seed=2"; those that differ are its label. Labels are broken to `width`.
+    """
+    cell = "user-cold" if any("user-cold" in s.get("test", {}) for s in summaries) else "warm"
+    metrics = list(dict.fromkeys(notation.label(summary["metric"]) for summary in summaries))
+    sizes = sorted({size for summary in summaries for size in _sizes(summary, cell)}, key=int)
+    bodies = [_methods(summary, cell, sizes, len(metrics) > 1, unicode) for summary in summaries]
+    cells = [row[1:] for body in bodies for row in body]
+    widest = [max([len(size) + 1] + [len(row[column]) for row in cells]) for column, size in enumerate(sizes)]
+    room = max(NARROWEST, width - sum(widest))
+    rows = []
+    for label, body in zip(labels(summaries, overrides), bodies, strict=True):
+        lines = textwrap.wrap(notation.plain(label, unicode), room, break_on_hyphens=False)
+        rows += [[Text(line, style="bold")] for line in lines] + body
+    title = f"{' / '.join(metrics)} of {cell} test users by support ratings"
+    return framed(title, [f"{size} " for size in sizes], rows, _caption(summaries, cell), unicode)
+
+
+def labels(summaries: Sequence[Summary], overrides: Sequence[Sequence[str]]) -> list[str]:
+    """Return what tells each run from the others: the overrides that not all share, its id where that is not enough."""
+    shared = set.intersection(*map(set, overrides)) if overrides else set()
+    said = [" ".join(word for word in words if word not in shared) for words in overrides]
+    return [
+        label if label and said.count(label) == 1 else f"{label} {summary['run_id']}".strip()
+        for label, summary in zip(said, summaries, strict=True)
+    ]
+
+
+def _methods(
+    summary: Summary, cell: str, sizes: Sequence[str], name_metric: bool, unicode: bool
+) -> list[list[Text]]:
+    """Return a row for each of the run's methods that are compared, with the metric's name where runs differ in it."""
+    found = _sizes(summary, cell)
+    chosen = [summary.get("winner"), summary.get("reference", "baseline/ridge")]
+    known = [m for methods in found.values() for m in methods if notation.family(m) == "pretrain"]
+    rows = []
+    for method in dict.fromkeys([*filter(None, chosen), *known]):
+        name = f"  {method}{f', {notation.label(summary["metric"])}' if name_metric else ''}"
+        row = [Text(notation.plain(name, unicode), notation.STYLES.get(notation.family(method), ""))]
+        for size in sizes:
+            entry = found.get(size, {}).get(method, {}).get(summary["metric"])
+            pair = summary.get("paired", {}).get(size, {}).get(method) if cell == "user-cold" else None
+            text = notation.number(entry, compact=True) + notation.star(pair, summary["metric"])
+            row.append(Text(notation.plain(text, unicode)))
+        rows.append(row)
+    return rows
+
+
+def _caption(summaries: Sequence[Summary], cell: str) -> str:
+    """Return which runs they are, what the marks mean, and a warning where runs cannot be compared."""
+    groups: dict[tuple[str, str], list[Summary]] = {}
+    for summary in summaries:
+        groups.setdefault((summary["name"], summary["dataset"]), []).append(summary)
+    lines = [", ".join(filter(None, [*group, _settings(runs)])) + _ids(runs) for group, runs in groups.items()]
+    lines.append("the method that validation chose, and its reference; ± 95 % interval over users in thousandths")
+    if cell == "user-cold":
+        lines.append("* better, ° worse than the reference: the 95 % interval of the paired difference excludes 0")
+    if len({(summary["dataset"], _split(summary)) for summary in summaries}) > 1:
+        lines.append("different data or splits: values of different runs are not on the same users")
+    if any(summary["synthetic"] for summary in summaries):
+        lines.append("synthetic data is a plumbing check, not evidence")
+    return "\n".join(lines)
+
+
+def _settings(runs: Sequence[Summary]) -> str:
+    """Return "split cold, split seed 0, 1 and 2, seed 0" of several runs."""
+    known: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for key, value in run.get("setting", {}).items():
+            known.setdefault(str(key).replace("_", " "), {})[str(value)] = None
+    return ", ".join(f"{key} {notation.spoken(values)}" for key, values in known.items())
+
+
+def _ids(runs: Sequence[Summary]) -> str:
+    """Return the ids, in the order of the table."""
+    return f": run{'s' if len(runs) > 1 else ''} {', '.join(run['run_id'] for run in runs)}"
+
+
+def _split(summary: Summary) -> str:
+    """Return what of the setting decides who is tested."""
+    return ", ".join(f"{k} {v}" for k, v in summary.get("setting", {}).items() if str(k).startswith("split"))
+
+
+def _sizes(summary: Summary, cell: str) -> Mapping[str, Any]:
+    """Return the values of one test cell by support size."""
+    found: Mapping[str, Any] = summary.get("test", {}).get(cell, {})
+    return found

@@ -32,7 +32,7 @@ def test_rows_have_the_keys_of_the_design():
     assert tuple(line) == KEYS
     assert line["metric"] == "rmse"
     assert line["value"] == 2.0
-    assert line["ci95"] == pytest.approx(1.96 * 3 / 3**0.5 / 4)
+    assert line["ci95"] == pytest.approx(4.3027 * 3 / 3**0.5 / 4)
     assert (line["n"], line["seed"], line["support"], line["round"], line["step"]) == (3, 3, 5, 1, None)
     assert line["params"] == {"inner_lr": 0.1}
 

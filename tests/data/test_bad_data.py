@@ -54,6 +54,18 @@ def test_a_bad_row_is_named_by_file_and_line(version, fields, reason, zipped, pl
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"), [("x,10,a,1", "the id 'x' is not a whole number"), ("1,11,a,1", "movie 11 is not in movies.csv")]
+)
+def test_a_bad_tag_is_named_by_file_and_line(row, reason, place, official):
+    files = official.files("latest-small")
+    files["tags.csv"] += f"{row}\n".encode()
+    home = place.unpacked("latest-small", files)
+    with pytest.raises(MetarunError) as error:
+        movielens.read("latest-small", place.folder)
+    assert str(error.value).startswith(f"{home}/tags.csv line 6: {reason}")
+
+
 def test_the_words_of_a_scale_error(place, official):
     files = official.files("1m")
     files["ratings.dat"] += b"7::10::3.5::978300500\n"

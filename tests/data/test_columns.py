@@ -46,6 +46,16 @@ def test_the_cache_is_used_once_written_and_renewed_with_the_file(cached):
     assert not list(Path(os.environ["METARUN_CACHE"]).glob(".unfinished-*"))
 
 
+def test_cached_columns_keep_the_tags(cached):
+    place, built = cached
+    for version in ("1m", "10m"):
+        place.unpacked(version)
+        first, again = (movielens.read(version, place.folder) for _ in range(2))
+        assert first.tags.tolist() == again.tags.tolist()
+        assert again.tags.shape == (4 if version == "10m" else 0, 3)
+    assert len(built) == 2
+
+
 def _source(place):
     from metarun.data import archive
 

@@ -60,9 +60,12 @@ def test_side_information(version, place):
     assert not any("no genres" in name or "unknown" in name for name in items)
     has_tags, has_users = VERSIONS[version].layout.tags is not None, VERSIONS[version].layout.users is not None
     assert ("tag=funny" in items) == has_tags
-    if has_tags:
-        assert items["tag=funny"].tolist() == [1, 0, 0, 0]  # "funny" and "Funny " are one tag
-        assert items['tag=a "quoted", tag'].tolist() == [0, 0, 1, 0]
+    assert not any(values.any() for name, values in items.items() if name.startswith("tag="))  # who may be seen?
+    given = [(int(u), int(i), ratings.item_feature_names[column]) for u, i, column in ratings.tags]
+    # "funny" and "Funny " are one tag
+    expected = [(0, 0, "tag=funny"), (1, 0, "tag=funny"), (1, 2, 'tag=a "quoted", tag'), (2, 2, "tag=spy")]
+    assert sorted(given) == sorted(expected if has_tags else [])
+    assert (ratings.tags.dtype.name, ratings.tags.shape) == ("int32", (len(given), 3))
     assert len(ratings.user_feature_names) == ratings.user_features.shape[1]
     assert bool(ratings.user_feature_names) == has_users
     if has_users:
@@ -107,6 +110,34 @@ def test_a_user_without_ratings_is_left_out(place, official):
     ratings = movielens.read("1m", place.folder)
     assert ratings.user_ids.tolist() == [1, 2, 7]
     assert ratings.user_features.shape[0] == 3
+
+
+def test_tags_count_once_and_only_of_users_with_ratings(place, official):
+    place.unpacked("latest-small")
+    plain = movielens.read("latest-small", place.folder)
+    files = official.files("latest-small")
+    files["tags.csv"] += b"1,10,FUNNY,9\n9,20,funny,9\n"  # 9 has no ratings
+    place.unpacked("latest-small", files)
+    ratings = movielens.read("latest-small", place.folder)
+    assert ratings.tags.tolist() == plain.tags.tolist()
+    files["tags.csv"] += b"1,20,funny,9\n"
+    place.unpacked("latest-small", files)
+    ratings = movielens.read("latest-small", place.folder)
+    assert len(ratings.tags) == len(plain.tags) + 1
+    assert ratings.checksum != plain.checksum
+
+
+@pytest.mark.parametrize("users", ["1-1", "2-6", "7-7", "2-7"])
+def test_a_range_of_users_keeps_their_tags(users, place):
+    place.unpacked("10m")
+    whole, part = (movielens.read("10m", place.folder, users=kept) for kept in (None, users))
+    low, high = map(int, users.split("-"))
+    ids = whole.user_ids[whole.tags[:, 0]]
+    expected = whole.tags[(ids >= low) & (ids <= high), 1:]
+    assert len(expected)
+    assert part.tags[:, 1:].tolist() == expected.tolist()
+    assert part.user_ids[part.tags[:, 0]].tolist() == [u for u in ids if low <= u <= high]
+    assert part.tags.dtype.name == "int32"
 
 
 def test_a_range_of_users(place):
@@ -195,6 +226,7 @@ def test_real_data(version, rows, users, rated, tmp_path):
     assert np.diff(ratings.offsets).min() == 20
     assert movielens.read(version, cache=tmp_path).checksum == ratings.checksum
     assert (np.diff(ratings.time)[np.diff(ratings.user) == 0] >= 0).all()
+    assert (len(ratings.tags) > 500) == (version == "latest-small")
 
 
 def test_the_list_of_versions_needs_no_heavy_import():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,13 @@ import torch
 from torch.utils._pytree import tree_map
 from toys import Toy, ratings
 
+from metarun.data.recommendation import MovieLens, Recommendation
 from metarun.data.split import META, SLICE, SOURCE, TEST, VALIDATION, WARM
 from metarun.errors import MetarunError
 from metarun.rule import Batch, Task
 
 
-def users_of(data: Toy, role: int) -> set[int]:
+def users_of(data: Recommendation, role: int) -> set[int]:
     return set(data.segments.user[data.segments.role == role].tolist())
 
 
@@ -237,3 +239,46 @@ def test_spec_and_popularity() -> None:
     assert tuple(data.spec.tables["item"].shape) == (200, 3)
     counts = np.bincount([item for _, item in source_pairs(data)], minlength=200)
     assert data.popularity().tolist() == counts.tolist()
+
+
+def tagged(split: str, users: list[int], item: int = 5, **table: float) -> Toy:
+    """Return ratings where the last column of the items is a tag, which these users gave to one item."""
+    plain = ratings(users=200, **table)  # type: ignore[arg-type]
+    features = np.append(plain.item_features, np.zeros((plain.n_items, 1), np.float32), axis=1)
+    tags = np.array([(user, item, 3) for user in sorted(users)], np.int32).reshape(-1, 3)
+    return Toy(replace(plain, item_features=features, item_feature_names=["c", "d", "e", "tag=f"], tags=tags), split)
+
+
+def test_tags_of_users_that_judge_are_not_seen() -> None:
+    plain = Toy(ratings(users=200))
+    for role in (SOURCE, META, VALIDATION, TEST):
+        data = tagged("cold", sorted(users_of(plain, role)))
+        seen = data.spec.tables["item"][:, 3]
+        assert seen.nonzero().flatten().tolist() == ([5] if role in (SOURCE, META) else [])
+        assert not data.ratings.item_features[:, 3].any()  # the ratings stay as they were read
+    both = [min(users_of(plain, SOURCE)), *users_of(plain, TEST)]
+    assert tagged("cold", both).spec.tables["item"][5, 3] == 1
+
+
+def test_tags_are_seen_of_all_known_users_and_over_time_of_the_first() -> None:
+    assert tagged("warm_80_20", [7]).spec.tables["item"][5, 3] == 1
+    plain = Toy(ratings(users=200, visit=0.1), "time")
+    first = users_of(plain, SOURCE)
+    later = set(range(200)) - first
+    staying = first & (users_of(plain, SLICE + 1) | users_of(plain, TEST))
+    assert later
+    assert staying
+    for users, seen in ((later, 0), (staying, 1), (first, 1)):
+        assert tagged("time", sorted(users), visit=0.1).spec.tables["item"][5, 3] == seen
+
+
+@pytest.mark.skipif("METARUN_DATA" not in os.environ, reason="METARUN_DATA names no folder with real data")
+def test_real_tags_of_training_users_are_seen() -> None:
+    data = MovieLens("latest-small", None, None, "cold", 0, [0, 5], 10, rounds=1)
+    tags, judged = data.ratings.tags, users_of(data, VALIDATION) | users_of(data, TEST)
+    seen = {tuple(pair) for pair in data.spec.tables["item"][:, tags[:, 2].min() :].nonzero().tolist()}
+    by_role: dict[bool, set[tuple[int, int]]] = {True: set(), False: set()}
+    for user, item, column in tags.tolist():
+        by_role[user in judged].add((item, column - int(tags[:, 2].min())))
+    assert seen == by_role[False]
+    assert by_role[True] - seen  # so there was something to leak

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from metarun.metrics.interval import Estimate, estimate, influences, paired
+from metarun.metrics.interval import Estimate, estimate, influences, paired, quantile
 
 REPEATS, TASKS = 600, 80
 
@@ -9,14 +9,14 @@ REPEATS, TASKS = 600, 80
 def test_mean_by_hand():
     value, ci95, n = estimate([1.0, 2.0, 3.0], "mae")
     assert (value, n) == (2.0, 3)
-    assert ci95 == pytest.approx(1.96 * 1.0 / 3**0.5)
+    assert ci95 == pytest.approx(4.3027 * 1.0 / 3**0.5)
 
 
 def test_rmse_by_hand():
     # Mean squared errors 1 and 7: root of 4 is 2; sd of (1, 7) is sqrt(18); the delta method halves it by 2 * 2.
     value, ci95, _ = estimate([1.0, 7.0], "rmse")
     assert value == 2.0
-    assert ci95 == pytest.approx(1.96 * 18**0.5 / 2**0.5 / 4)
+    assert ci95 == pytest.approx(12.7062 * 18**0.5 / 2**0.5 / 4)
 
 
 def test_f1_by_hand():
@@ -26,7 +26,7 @@ def test_f1_by_hand():
     assert value == pytest.approx(1 / 3)
     slopes = 2 * 0.25**2 / 0.75**2, 2 * 0.5**2 / 0.75**2
     spread = 0.1 * slopes[0] + 0.15 * slopes[1]
-    assert ci95 == pytest.approx(1.96 * 2**0.5 * spread / 2**0.5)
+    assert ci95 == pytest.approx(12.7062 * 2**0.5 * spread / 2**0.5)
 
 
 @pytest.mark.parametrize("metric", ["rmse", "f1", "mae"])
@@ -47,7 +47,7 @@ def test_paired_by_hand():
     a, b = np.array([1.0, 2.0, 4.0]), np.array([0.0, 2.0, 3.0])
     difference, ci95, n = paired(a, b, "mae")
     assert (difference, n) == (pytest.approx(2 / 3), 3)
-    assert ci95 == pytest.approx(1.96 * np.std(a - b, ddof=1) / 3**0.5)
+    assert ci95 == pytest.approx(4.3027 * np.std(a - b, ddof=1) / 3**0.5)
     assert paired(a, a, "rmse") == Estimate(0.0, 0.0, 3)
 
 
@@ -56,6 +56,26 @@ def test_paired_is_tighter_than_two_intervals():
     users = rng.gamma(2.0, 0.5, 500)
     a, b = users + rng.normal(0, 0.05, 500) ** 2, users + 0.02
     assert paired(a, b, "rmse").ci95 < 0.2 * estimate(a, "rmse").ci95
+
+
+@pytest.mark.parametrize(
+    ("tasks", "expected"),
+    [(2, 12.706), (3, 4.303), (7, 2.447), (8, 2.365), (11, 2.228), (28, 2.052), (61, 2.000), (99, 1.984), (100, 1.96)],
+)
+def test_quantile_by_the_printed_tables(tasks, expected):
+    assert quantile(tasks) == pytest.approx(expected, abs=6e-4)
+
+
+def test_quantile_falls_without_a_jump():
+    found = [quantile(tasks) for tasks in range(2, 120)]
+    assert found == sorted(found, reverse=True)
+    assert quantile(99) < 1.013 * quantile(100)
+
+
+def test_coverage_of_few_tasks():
+    rng = np.random.default_rng(21)
+    found = [estimate(rng.normal(0.7, 0.3, 5), "mae") for _ in range(2000)]
+    assert np.mean([abs(f.value - 0.7) <= f.ci95 for f in found]) == pytest.approx(0.95, abs=0.015)
 
 
 def coverage(draw, metric, truth, difference=False):
@@ -124,7 +144,7 @@ def test_over_rows_by_hand():
     found = estimate([[4.0, 1.0], [1.0, 3.0]], "rmse")
     assert found.value == pytest.approx((7 / 4) ** 0.5)
     influence = np.array([1 * (4 - 1.75), 3 * (1 - 1.75)]) / 2 / (2 * 1.75**0.5)
-    assert found.ci95 == pytest.approx(1.96 * influence.std(ddof=1) / 2**0.5)
+    assert found.ci95 == pytest.approx(12.7062 * influence.std(ddof=1) / 2**0.5)
     assert estimate([[2.0, 5.0], [2.0, 1.0]], "mae").value == 2.0
 
 

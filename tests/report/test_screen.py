@@ -25,6 +25,13 @@ def test_the_verdict_is_the_last_line(summary, console):
     assert "\x1b" not in console.file.getvalue()
 
 
+def test_every_metric_of_cold_users_the_runs_own_last(summary, console):
+    show(summary, console)
+    text = console.file.getvalue()
+    assert 0 < text.index("MAE by support") < text.index("as in the last table") < text.index("RMSE by support")
+    assert text.count("300 user-cold test users") == 1
+
+
 def test_ascii_terminal(summary):
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
     show(summary, Console(file=file, width=80))
@@ -39,13 +46,23 @@ def test_one_run_in_full(summary, console, tmp_path):
 
 
 def test_several_runs_and_csv(summary, console, tmp_path):
-    other = summary | {"run_id": "77aa77aa", "winner": "meta/maml", "setting": {"split_seed": 5, "seed": 1}}
+    other = summary | {
+        "run_id": "77aa77aa",
+        "winner": "meta/maml",
+        "setting": {"split": "cold", "split_seed": 5, "seed": 1},
+    }
     write_json(tmp_path / "a" / "summary.json", summary)
     write_json(tmp_path / "b" / "summary.json", other)
     (tmp_path / "c").mkdir()
+    for name, seed in (("a", 0), ("b", 5)):
+        words = [f"dataset.split_seed={seed}", "experiment=movielens_compare", f"paths.data={name}"]
+        write_json(tmp_path / name / "manifest.json", {"config": {"composed": {"overrides": words}}})
     report([tmp_path / x for x in "abc"], tmp_path / "all.csv", console)
     text = console.file.getvalue()
-    assert "\n77aa77aa: movielens_compare, movielens/1m, split seed 5, seed 1\n" in text
+    footer = "movielens_compare, movielens/1m, split cold, split seed 0 and 5, seed 1: runs 3fa9c01e, 77aa77aa"
+    assert footer in " ".join(text.split())
+    assert "\ndataset.split_seed=5 " in text
+    assert text.count("experiment=") == 0
     assert text.count("meta/maml") == 1
     assert text.count("baseline/ridge") == 2
     assert "different data or splits" in text

@@ -25,7 +25,7 @@ def test_support_values_by_hand():
     assert list(found["user-cold"]) == ["1", "10"]
     assert found["user-cold"]["1"]["meta/maml"]["rmse"] == {"value": 2.0, "ci95": 0.0, "n": 2}
     assert found["user-cold"]["1"]["meta/maml"]["mae"]["value"] == 1.0
-    assert found["user-cold"]["10"]["meta/maml"]["rmse"]["ci95"] == pytest.approx(1.96 * 18**0.5 / 2**0.5 / 4)
+    assert found["user-cold"]["10"]["meta/maml"]["rmse"]["ci95"] == pytest.approx(12.7062 * 18**0.5 / 2**0.5 / 4)
 
 
 def test_paired_values_by_hand():
@@ -33,7 +33,7 @@ def test_paired_values_by_hand():
     pair = paired_values(scores, "baseline/ridge", "mae")["1"]
     assert list(pair) == ["meta/maml"]
     assert pair["meta/maml"]["difference"] == -0.75
-    assert pair["meta/maml"]["ci95"] == pytest.approx(1.96 * (0.125**0.5) / 2**0.5)
+    assert pair["meta/maml"]["ci95"] == pytest.approx(12.7062 * (0.125**0.5) / 2**0.5)
     assert paired_values(scores, "baseline/bias", "mae") == {}
 
 

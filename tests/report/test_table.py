@@ -5,7 +5,7 @@ from rich.console import Console
 
 from metarun.report.notation import number, ordered, short, spoken
 from metarun.report.ranking import ranking_table
-from metarun.report.table import support_table
+from metarun.report.table import support_table, trials
 
 
 def text(renderable, width=80):
@@ -79,6 +79,43 @@ def test_no_stars_on_another_metric(summary):
     assert "MAE by support" in table
     assert "*" not in table
     assert "°" not in table
+
+
+def test_brief(summary):
+    lines = text(support_table(summary, "mae", width=80, brief=True)).splitlines()
+    assert lines[-1] == "users and marks as in the last table; ± 95 % in thousandths; less is better"
+    assert "test users" not in "".join(lines)
+
+
+def test_trials(summarise):
+    counts = {"baseline/constant": 1, "baseline/ridge": 12, "meta/ridge": 12, "meta/maml": 24, "online/sgd": 24}
+    counts |= {"meta/anil": 24}
+    assert trials({"trials": counts, "validation_tasks": 488}) == (
+        "24 validation trials per method and size on 488 validation users "
+        "(constant: 1; baseline/ridge and meta/ridge: 12)"
+    )
+    assert trials({"trials": {"meta/maml": 1}}) == "1 validation trial per method and size"
+    assert trials({"trials": {"baseline/ridge": 0}, "validation_tasks": 9}) == ""
+    assert trials({}) == ""
+    summary = summarise(trials=counts)
+    assert "24 validation trials" in text(support_table(summary))
+    assert "validation trials" not in text(support_table(summary, "mae"))
+
+
+def test_few_users():
+    entry = {"rmse": {"value": 1.0, "ci95": 0.2, "n": 29}}
+    summary = {"dataset": "d", "metric": "rmse", "test": {"user-cold": {"0": {"a/b": entry}, "1": {"a/b": entry}}}}
+    assert "\nonly 29 users: read the intervals, not the ranks\n" in text(support_table(summary))
+    entry["rmse"]["n"] = 30
+    assert "only" not in text(support_table(summary))
+
+
+def test_one_column_of_known_users(summary):
+    entry = {"rmse": {"value": 0.86, "ci95": 0.01, "n": 300}}
+    sizes = {"20": {"pretrain/matrix_factorisation": entry, "baseline/ridge": entry}}
+    table = text(support_table(summary | {"test": {"warm": sizes}}, cell="warm", width=120), 120)
+    assert "same users and queries" not in table
+    assert "\npretrain/matrix_factorisation: with all training ratings of these users, not 20\n" in table
 
 
 def test_ascii(summary):

@@ -52,3 +52,11 @@ def test_the_reference_itself_won(summarise):
 def test_without_a_comparison(summarise):
     assert "baseline/ridge was not judged on the same tasks" in verdict(summarise(paired={}))
     assert verdict(summarise(winner=None)).startswith("Nothing was compared on validation tasks")
+
+
+def test_without_a_strategy(summarise):
+    baselines = {"baseline/bias": 24, "baseline/ridge": 24}
+    words = verdict(summarise(winner=None, trials=baselines, validation={"baseline/ridge": 0.95}))
+    assert words.startswith("No strategy was chosen in this run (strategy=[]), so none is named; files in")
+    diverged = {"winner": None, "trials": {"meta/maml": 1, **baselines}, "validation": {"baseline/ridge": 0.95}}
+    assert verdict(summarise(**diverged)).startswith("No strategy has a finite value on all validation tasks")

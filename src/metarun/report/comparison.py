@@ -29,11 +29,10 @@ def comparison(
     bodies = [_methods(summary, cell, sizes, len(metrics) > 1, unicode) for summary in summaries]
     cells = [row[1:] for body in bodies for row in body]
     widest = [max([len(size) + 1] + [len(row[column]) for row in cells]) for column, size in enumerate(sizes)]
-    room = max(NARROWEST, width - sum(widest))
+    room = max(NARROWEST, width - sum(widest) - len(widest))  # one blank before each column
     rows = []
     for label, body in zip(labels(summaries, overrides), bodies, strict=True):
-        lines = textwrap.wrap(notation.plain(label, unicode), room, break_on_hyphens=False)
-        rows += [[Text(line, style="bold")] for line in lines] + body
+        rows += [[Text(line, style="bold")] for line in _broken(notation.plain(label, unicode), room)] + body
     title = f"{' / '.join(metrics)} of {cell} test users by support ratings"
     return framed(title, [f"{size} " for size in sizes], rows, _caption(summaries, cell), unicode)
 
@@ -41,23 +40,27 @@ def comparison(
 def labels(summaries: Sequence[Summary], overrides: Sequence[Sequence[str]]) -> list[str]:
     """Return what tells each run from the others: the overrides that not all share, its id where that is not enough."""
     shared = set.intersection(*map(set, overrides)) if overrides else set()
-    said = [" ".join(word for word in words if word not in shared) for words in overrides]
+    said = [" ".join(word.removeprefix("experiment=") for word in words if word not in shared) for words in overrides]
     return [
         label if label and said.count(label) == 1 else f"{label} {summary['run_id']}".strip()
         for label, summary in zip(said, summaries, strict=True)
     ]
 
 
-def _methods(
-    summary: Summary, cell: str, sizes: Sequence[str], name_metric: bool, unicode: bool
-) -> list[list[Text]]:
+def _broken(label: str, room: int) -> list[str]:
+    """Return lines of at most `room` characters; only an override that is longer itself is broken inside."""
+    whole = textwrap.wrap(label, room, break_long_words=False, break_on_hyphens=False)
+    return [part for line in whole for part in textwrap.wrap(line, room, break_on_hyphens=False)]
+
+
+def _methods(summary: Summary, cell: str, sizes: Sequence[str], name_metric: bool, unicode: bool) -> list[list[Text]]:
     """Return a row for each of the run's methods that are compared, with the metric's name where runs differ in it."""
     found = _sizes(summary, cell)
     chosen = [summary.get("winner"), summary.get("reference", "baseline/ridge")]
     known = [m for methods in found.values() for m in methods if notation.family(m) == "pretrain"]
     rows = []
     for method in dict.fromkeys([*filter(None, chosen), *known]):
-        name = f"  {method}{f', {notation.label(summary["metric"])}' if name_metric else ''}"
+        name = f"  {method}" + (f" {notation.label(summary['metric'])}" if name_metric else "")
         row = [Text(notation.plain(name, unicode), notation.STYLES.get(notation.family(method), ""))]
         for size in sizes:
             entry = found.get(size, {}).get(method, {}).get(summary["metric"])

@@ -101,7 +101,7 @@ def _caption(summary: Mapping[str, Any], metric: str, cell: str, compact: bool, 
     if found and min(found) < FEW:
         lines.insert(1, f"only {min(found)} users: read the intervals, not the ranks")
     lines += [
-        f"{method}: with all training ratings of these users, whatever the column says"
+        f"{method}: with all training ratings of these users, not {notation.spoken(sizes)}"
         for method in notation.ordered(method for methods in sizes.values() for method in methods)
         if notation.family(method) == "pretrain"
     ]
@@ -133,8 +133,7 @@ def trials(summary: Mapping[str, Any]) -> str:
             name = notation.last(method)
             others.setdefault(count, []).append(name if names.count(name) == 1 else method)
     users = summary.get("validation_tasks")
-    return (
-        f"{usual} validation trial{'s' if usual != 1 else ''} per method and size"
-        + (f" on {users:,} validation users" if users else "")
-        + (f" ({'; '.join(f'{notation.spoken(who)}: {count}' for count, who in others.items())})" if others else "")
-    )
+    line = f"{usual} validation trial{'s' if usual != 1 else ''} per method and size"
+    line += f" on {users:,} validation users" if users else ""
+    exceptions = "; ".join(f"{notation.spoken(who)}: {count}" for count, who in others.items())
+    return f"{line} ({exceptions})" if exceptions else line

@@ -32,7 +32,7 @@ def _nobody(summary: Mapping[str, Any]) -> str:
     """Return why no strategy is named."""
     judged = summary.get("trials", {})
     if judged and all(notation.family(method) == "baseline" for method in judged):
-        return "No strategy was chosen in this run (strategy=[]): only baselines were judged, so none is named"
+        return "No strategy was chosen in this run (strategy=[]), so none is named"
     if summary.get("validation"):
         return "No strategy has a finite value on all validation tasks, so none is named"
     return "Nothing was compared on validation tasks, so no strategy is named"

@@ -54,4 +54,5 @@ def ratings(rows: int, users: int, items: int) -> Ratings:
         user_feature_names=[],
         item_features=np.zeros((items, 0), np.float32),
         item_feature_names=[],
+        tags=np.zeros((0, 3), np.int32),
     )

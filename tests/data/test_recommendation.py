@@ -260,16 +260,10 @@ def test_tags_of_users_that_judge_are_not_seen() -> None:
     assert tagged("cold", both).spec.tables["item"][5, 3] == 1
 
 
-def test_tags_are_seen_of_all_known_users_and_over_time_of_the_first() -> None:
+def test_tags_are_seen_of_all_known_users_and_over_time_of_nobody() -> None:
     assert tagged("warm_80_20", [7]).spec.tables["item"][5, 3] == 1
-    plain = Toy(ratings(users=200, visit=0.1), "time")
-    first = users_of(plain, SOURCE)
-    later = set(range(200)) - first
-    staying = first & (users_of(plain, SLICE + 1) | users_of(plain, TEST))
-    assert later
-    assert staying
-    for users, seen in ((later, 0), (staying, 1), (first, 1)):
-        assert tagged("time", sorted(users), visit=0.1).spec.tables["item"][5, 3] == seen
+    # A tag may have been given after the ratings that it would help to predict.
+    assert tagged("time", list(range(200)), visit=0.1).spec.tables["item"][5, 3] == 0
 
 
 @pytest.mark.skipif("METARUN_DATA" not in os.environ, reason="METARUN_DATA names no folder with real data")

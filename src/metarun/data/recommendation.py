@@ -112,11 +112,13 @@ class Recommendation(pl.LightningDataModule):
     def spec(self) -> Spec:
         """What the model is told: numbers of items, side information.
 
-        Of the tags it sees those that training users gave. Which tags have a column was decided over all users.
+        Of the tags it sees those that training users gave, and over time none, for a tag may come after what it is to
+        predict. Which tags have a column was decided over all users.
         """
         table = np.array(self.ratings.item_features)
-        tags = self.ratings.tags[np.isin(self.ratings.tags[:, 0], self.trained)]
-        table[tags[:, 1], tags[:, 2]] = 1
+        if not self.by_time:
+            tags = self.ratings.tags[np.isin(self.ratings.tags[:, 0], self.trained)]
+            table[tags[:, 1], tags[:, 2]] = 1
         features = torch.from_numpy(table)
         sizes = {"item": self.ratings.n_items, "user": self.ratings.n_users}
         return Spec(sizes, {"item": features}, self.ratings.user_features.shape[1])

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.measure import Measurement
 from rich.text import Text
 
 from metarun import atomic
@@ -28,6 +29,8 @@ FIELDS = (
     "value", "ci95", "n", "difference", "difference_ci95", "against", "folder",
 )  # fmt: skip
 
+MOST = 400  # characters; no table is wider
+
 
 def show(summary: Mapping[str, Any], console: Console | None = None) -> None:
     """Print a finished run: warnings, ranking, the tables by support size, and the verdict as the last line."""
@@ -36,15 +39,21 @@ def show(summary: Mapping[str, Any], console: Console | None = None) -> None:
     for warning in summary.get("warnings", []):
         console.print(Text(notation.plain(f"warning: {warning}", unicode), style="yellow"))
     if summary.get("ranking"):
-        console.print(ranking_table(summary, unicode), "")
+        _put(console, ranking_table(summary, unicode))
     for protocol in summary.get("stream", {}):
-        console.print(stream_table(summary, protocol, unicode), "")
+        _put(console, stream_table(summary, protocol, unicode))
     for cell in sorted(summary.get("test", {}), key=lambda name: name == "user-cold"):
         for metric in _metrics(summary, cell):
             main = metric == summary["metric"]
-            console.print(support_table(summary, metric, cell, console.width, unicode, brief=not main), "")
+            _put(console, support_table(summary, metric, cell, console.width, unicode, brief=not main))
     # One line however long: a sentence that a script or a log reader can find whole.
     console.print(Text(notation.plain(verdict(summary), unicode), style="bold"), soft_wrap=True)
+
+
+def _put(console: Console, table: Group) -> None:
+    """Print a table and a blank line; wider than the terminal rather than cut, where a number needs the room."""
+    needed = Measurement.get(console, console.options.update(max_width=MOST), table.renderables[1]).maximum
+    console.print(table, "", width=max(console.width, needed), crop=False)
 
 
 def report(paths: Sequence[Path], csv: Path | None = None, console: Console | None = None) -> None:

@@ -32,6 +32,12 @@ def test_references(outputs):
     assert names([find_run("maml", outputs)]) == ["maml/aa33cc44.2"]
 
 
+def test_what_a_sweep_leaves_beside_its_runs_is_no_run(outputs):
+    (outputs / "maml" / "multirun.yaml").touch()
+    everything = sorted(map(str, (outputs / "maml").iterdir()))
+    assert len(find_runs(everything, outputs)) == 3
+
+
 def test_a_folder_here_does_not_hide_an_experiment(outputs, monkeypatch):
     (outputs.parent / "ridge").mkdir()
     monkeypatch.chdir(outputs.parent)

@@ -11,6 +11,9 @@ from metarun.errors import MetarunError, did_you_mean
 ALLOWED = "a run's folder, `latest`, an experiment's name, or the first digits of a run's id"
 
 
+SWEEP = "multirun.yaml"
+
+
 def find_runs(refs: Sequence[str], outputs: str | Path = "outputs") -> list[Path]:
     """Return the folders of the runs that `refs` name, each once, oldest first within a reference.
 
@@ -28,6 +31,8 @@ def find_run(ref: str, outputs: str | Path = "outputs") -> Path:
 
 def _one(ref: str, outputs: Path, runs: list[Path]) -> list[Path]:
     """Return the runs of one reference."""
+    if Path(ref).name == SWEEP:  # stands beside the runs of a sweep, so outputs/NAME/* names it too
+        return []
     if ref == "latest":
         if not runs:
             raise MetarunError(f"no run in {outputs} yet: start one, or name another folder with paths.outputs=FOLDER.")

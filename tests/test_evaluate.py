@@ -15,7 +15,7 @@ from metarun import options
 from metarun.evaluate import Judge, grid
 from metarun.rule import Batch, Rule, Task
 from metarun.streams import Stream
-from metarun.tasks import predictions
+from metarun.tasks import answers, encode
 
 METHODS = options.names("strategy")
 
@@ -233,7 +233,7 @@ def test_every_field_of_a_grid_changes_predictions(method: str) -> None:
         found = []
         for value in (values[0], values[-1]):
             with made.set({name: value}):
-                found.append(predictions(made, task))
+                found.append(answers(made, encode(made, task), True))
         assert not torch.equal(*found), f"{method}: {name} changes nothing"
 
 

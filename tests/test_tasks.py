@@ -16,7 +16,7 @@ from metarun import options
 from metarun.data.tasks_of_users import UserTasks, primes
 from metarun.metrics.regression import mse
 from metarun.rule import Task, chunks, support, truncate
-from metarun.tasks import encode, judge, outer, over_tasks, predictions
+from metarun.tasks import answers, encode, judge, outer, over_tasks
 
 VIEWS: dict[str, Callable[[Toy], Any]] = {
     "training": lambda data: data.train_tasks(1, 2, seed=3),
@@ -168,7 +168,7 @@ def loop(rule: Any, task: Task) -> Tensor:
 @pytest.mark.parametrize("method", options.names("strategy"))
 def test_vmap_false_gives_the_same_numbers(method: str) -> None:
     made, task = rule(method), tasks(4)
-    batched, plain = (predictions(made, task, vmapped) for vmapped in (True, False))
+    batched, plain = (answers(made, encode(made, task), vmapped) for vmapped in (True, False))
     torch.testing.assert_close(batched, plain, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(batched, loop(made, task), rtol=1e-10, atol=1e-12)
     batched, plain = (outer(made, task, vmapped) for vmapped in (True, False))

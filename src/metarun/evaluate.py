@@ -138,7 +138,7 @@ class Judge:
         popularity = self.data.popularity().float()
         metrics = rated_only(thresholds, k)
         found: dict[tuple[str, str], list[Tensor]] = {}
-        for _, task in in_chunks(tasks, len(tasks), self.chunk):
+        for task in in_chunks(tasks, len(tasks), self.chunk):
             orders = {
                 "random": torch.zeros_like(task.query.y),
                 "popularity": popularity[task.query.x["item"]],

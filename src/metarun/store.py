@@ -6,7 +6,6 @@ import io
 import json
 import pickle
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +47,6 @@ class Store:
             if (path.parent / MODEL).exists():
                 found += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return found
-
-    def clear(self) -> None:
-        """Forget everything."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def in_order(name: str) -> list[tuple[int, str]]:

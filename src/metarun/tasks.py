@@ -63,11 +63,6 @@ def gather(rule: Rule, task: Task) -> Task:
     return Task(context, task.support._replace(x=support), task.query._replace(x=query))
 
 
-def predictions(rule: Rule, task: Task, vmapped: bool = True) -> Tensor:
-    """Return the query outputs (T, Q, C) after adapting on the supports."""
-    return answers(rule, encode(rule, task), vmapped)
-
-
 def answers(rule: Rule, task: Task, vmapped: bool) -> Tensor:
     """Return the query outputs (T, Q, C) of tasks that are encoded already."""
     out: Tensor = over_tasks(lambda t: rule.predict(rule.adapt(t), t.query.x), vmapped)(task)
@@ -80,11 +75,10 @@ def outer(rule: Rule, task: Task, vmapped: bool = True) -> Tensor:
     return losses
 
 
-def in_chunks(tasks: Any, number: int, chunk: int) -> Iterator[tuple[Tensor, Task]]:
-    """Yield (indices, tasks) for the first `number` tasks, `chunk` at a time."""
+def in_chunks(tasks: Any, number: int, chunk: int) -> Iterator[Task]:
+    """Yield the first `number` tasks, `chunk` at a time."""
     for first in range(0, number, chunk):
-        indices = torch.arange(first, min(first + chunk, number))
-        yield indices, tasks.batch(indices)
+        yield tasks.batch(torch.arange(first, min(first + chunk, number)))
 
 
 def judge(
@@ -107,7 +101,7 @@ def judge(
 
 def encoded(rule: Rule, tasks: Any, number: int, chunk: int) -> Iterator[Task]:
     """Yield the first `number` tasks as the rule wants to see them, `chunk` at a time."""
-    for _, task in in_chunks(tasks, number, chunk):
+    for task in in_chunks(tasks, number, chunk):
         yield encode(rule, task)
 
 

@@ -180,9 +180,9 @@ class Recommendation(pl.LightningDataModule):
         """Return random tasks of the training users of all rounds up to this one."""
         return self.user_tasks(self.training_segments(round, slices), f"round {round}", seed=seed, random=True)
 
-    def tasks(self, split: str, round: int | None = None) -> UserTasks:
-        """Return the fixed tasks of unseen users: "validation", "test", or the slice of a round."""
-        role = {"validation": VALIDATION, "test": TEST}.get(split, SLICE + (round or 0))
+    def tasks(self, split: str) -> UserTasks:
+        """Return the fixed tasks of unseen users, "validation" or "test"."""
+        role = {"validation": VALIDATION, "test": TEST}[split]
         return self.user_tasks(self.chosen(role, self.supports[-1] + self.queries, new=self.by_time), split)
 
     def test_users(self) -> int:

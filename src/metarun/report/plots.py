@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def support_plot(summary: Mapping[str, Any], path: Path, metric: str | None = No
     styles = _styles(methods, reference, summary.get("winner"))
     pairs = summary.get("paired", {}) if metric == summary["metric"] and cell == "user-cold" else {}
     # Figure rather than pyplot: it draws with Agg, needs no display and leaves the caller's backend alone.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # its first use tells of a font cache
     with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(13, 5.6) if pairs else (8.6, 5.6), layout="constrained")
         panels = figure.subplots(1, 2 if pairs else 1, squeeze=False)

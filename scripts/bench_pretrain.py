@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import embedding
 
 from metarun.backbones.mf import MatrixFactorisation
-from metarun.data.recommendation import Source
+from metarun.data.source import Source
 from metarun.data.split import SOURCE, segments
 from metarun.data.tasks_of_users import Columns
 from metarun.heads.linear import Linear

@@ -27,7 +27,8 @@ import torch
 
 from metarun.backbones.mf import MatrixFactorisation
 from metarun.data.ratings import Ratings
-from metarun.data.recommendation import MovieLens, Recommendation
+from metarun.data.recommendation import Recommendation
+from metarun.datasets.movielens import MovieLens
 from metarun.heads.linear import Linear
 from metarun.model import Model, Spec
 from metarun.objectives.squared import Squared

@@ -27,9 +27,16 @@ class Model(nn.Module):
         self.backbone, self.head, self.objective = backbone, head, objective
 
     def features(self, x: Any) -> Tensor:
-        """Return the features (B, D) of inputs."""
+        """Return the features (B, D) of inputs; (B, 1 + N, D) where x["others"] (B, N) is ranked against x["item"]."""
         features: Tensor = self.backbone(x)
-        return features
+        if not isinstance(x, dict) or "others" not in x:
+            return features
+        others: Tensor = self.backbone({"item": x["others"]})
+        return torch.cat([features[..., None, :], others], -2)
+
+    def catalogue(self) -> dict[str, Tensor]:
+        """Return the inputs {"item": (M,)} that stand for every item there is."""
+        return {"item": torch.arange(self.backbone.items, device=self.head.weight.device)}
 
     def loss(self, out: Tensor, y: Tensor, known: Tensor) -> Tensor:
         """Return the mean loss () over the rows whose label is known; 0 if none is."""

@@ -94,9 +94,9 @@ def test_sums_do_not_depend_on_the_batches_and_skip_hidden_rows() -> None:
     x, offset = made.head.split(task.support.x[0][kept])
     residual = (task.support.y[0][kept] - offset[:, 0] - x @ made.head.weight.detach()[:, 0])[:, None]
     torch.testing.assert_close(s.A[0], x.T @ x)
-    torch.testing.assert_close(s.b[0], (x.T @ residual)[:, 0])
-    torch.testing.assert_close(s.yy[0], residual.square().sum())
-    assert s.n[0] == kept.sum()
+    torch.testing.assert_close(s.b[0], x.T @ residual)
+    torch.testing.assert_close(s.loss[0], residual.square().sum())
+    assert s.rows[0] == kept.sum()
 
 
 def test_users_with_very_few_rows_give_a_finite_prior() -> None:

@@ -40,6 +40,11 @@ class MatrixFactorisation(nn.Module):
         return self.vectors.embedding_dim + int(self.bias)
 
     @property
+    def items(self) -> int:
+        """M, the size of the catalogue."""
+        return self.vectors.num_embeddings
+
+    @property
     def tables(self) -> dict[str, list[str]]:
         """Names of the tensors that a column of ids looks up by row; a task that moves them gathers its rows first."""
         return {"item": ["vectors.weight", "item_bias"] if self.bias else ["vectors.weight"]}

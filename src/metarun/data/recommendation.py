@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -12,48 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metarun.data import movielens
+from metarun.data.implicit import interactions
 from metarun.data.ratings import Ratings
+from metarun.data.source import Source
 from metarun.data.split import META, SLICE, SOURCE, TEST, VALIDATION, WARM, Segments, hashed, roles, segments
 from metarun.data.tasks_of_users import Columns, UserTasks, WarmTasks
 from metarun.errors import MetarunError
 from metarun.model import Spec
 from metarun.rule import Task
 from metarun.streams import Stream
-
-
-class Source:
-    """The rows that pretraining sees; `batch(step)` is a pure function of (seed, step)."""
-
-    def __init__(self, columns: Columns, user: Tensor, kept: Tensor, rows: int, seed: int) -> None:
-        self.columns, self.user, self.kept, self.rows, self.seed = columns, user, kept, rows, seed
-        self.epoch, self.shuffled = -1, kept
-
-    def __len__(self) -> int:
-        """Steps per epoch; a last, shorter batch counts."""
-        return -(-len(self.kept) // self.rows)
-
-    def batch(self, step: int) -> tuple[Tensor, dict[str, Tensor], Tensor, dict[str, Tensor]]:
-        """Return (user (B,), inputs {"item": (B,)}, rating (B,), context {"features": (B, F)})."""
-        epoch, part = divmod(step, len(self))
-        if epoch != self.epoch:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            self.shuffled = self.kept.index_select(0, torch.randperm(len(self.kept), generator=generator))
-            self.epoch = epoch
-        row = self.shuffled[part * self.rows : (part + 1) * self.rows].long()
-        # index_select: on a CPU more than twice as fast as brackets.
-        user = self.user.index_select(0, row).long()
-        x = {"item": self.columns.item.index_select(0, row).long()}
-        context = {"features": self.columns.user_features.index_select(0, user)}
-        return user, x, self.columns.value.index_select(0, row), context
-
-    def labels(self) -> Tensor:
-        """Return all source ratings (rows,)."""
-        return self.columns.value.index_select(0, self.kept)
-
-    def users(self) -> Tensor:
-        """Return the numbers of the users that have source ratings."""
-        return torch.bincount(self.user.index_select(0, self.kept)).nonzero()[:, 0]
 
 
 class Recommendation(pl.LightningDataModule):
@@ -64,10 +30,23 @@ class Recommendation(pl.LightningDataModule):
     pretraining, then slices in time order with the users that are new in each).
     """
 
-    def __init__(self, split: str, split_seed: int, supports: list[int], queries: int, *, rounds: int) -> None:
+    def __init__(
+        self,
+        split: str,
+        split_seed: int,
+        supports: list[int],
+        queries: int,
+        *,
+        rounds: int,
+        positive: float | None = None,
+        core: int | None = None,
+        negatives: int = 0,
+    ) -> None:
+        """positive, core: see `interactions`; negatives: items that each interaction is ranked against, 0 for ratings."""
         super().__init__()
         self.split, self.split_seed, self.rounds = split, split_seed, rounds
         self.supports, self.queries = sorted(set(supports)), queries
+        self.positive, self.core, self.negatives = positive, core, negatives
         self.by_time = split == "time"
 
     def read(self) -> Ratings:
@@ -76,8 +55,8 @@ class Recommendation(pl.LightningDataModule):
 
     @cached_property
     def ratings(self) -> Ratings:
-        """The ratings, read once."""
-        return self.read()
+        """The ratings, read once, or what of them counts as an interaction."""
+        return interactions(self.read(), self.positive, self.core)
 
     @cached_property
     def segments(self) -> Segments:
@@ -88,7 +67,7 @@ class Recommendation(pl.LightningDataModule):
     @cached_property
     def columns(self) -> Columns:
         """The ratings as tensors."""
-        return Columns(self.ratings, self.segments)
+        return Columns(self.ratings, self.segments, self.negatives)
 
     @property
     def cold(self) -> bool:
@@ -235,9 +214,10 @@ class Recommendation(pl.LightningDataModule):
         s = self.segments
         start, count = torch.from_numpy(s.start)[chosen], torch.from_numpy(s.count)[chosen]
         place = torch.arange(int(count.max()))
-        support = self.columns.rows(start[:, None] + place, place < count[:, None])
-        query = self.columns.rows(start[:, None], torch.zeros(len(chosen), 1, dtype=torch.bool))
-        return Task(self.columns.context(torch.from_numpy(s.user)[chosen].long()), support, query)
+        user = torch.from_numpy(s.user)[chosen].long()
+        support = self.columns.rows(start[:, None] + place, place < count[:, None], user)
+        query = self.columns.rows(start[:, None], torch.zeros(len(chosen), 1, dtype=torch.bool), user)
+        return Task(self.columns.context(user), support, query)
 
     def popularity(self) -> Tensor:
         """Return how many source ratings each item has (items,)."""
@@ -266,26 +246,3 @@ def between(role: NDArray[np.uint8], round: int) -> NDArray[np.bool_]:
     """Return which roles are stretches of time before a round."""
     found: NDArray[np.bool_] = (role > SLICE) & (role < SLICE + round)
     return found
-
-
-class MovieLens(Recommendation):
-    """MovieLens, any version; Harper and Konstan, "The MovieLens datasets", ACM TiiS 2015."""
-
-    def __init__(
-        self,
-        version: str,
-        folder: str | None,
-        users: str | None,
-        split: str,
-        split_seed: int,
-        supports: list[int],
-        queries: int,
-        *,
-        rounds: int,
-    ) -> None:
-        super().__init__(split, split_seed, supports, queries, rounds=rounds)
-        self.version, self.folder, self.users = version, Path(folder) if folder else None, users
-
-    def read(self) -> Ratings:
-        """Return the ratings of the version."""
-        return movielens.read(self.version, self.folder, None, self.users)

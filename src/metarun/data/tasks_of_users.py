@@ -9,7 +9,7 @@ from torch import Tensor
 
 from metarun.data.ratings import Ratings
 from metarun.data.split import Segments
-from metarun.hashing import below, combine
+from metarun.hashing import below, combine, mix
 from metarun.rule import Batch, Task
 
 
@@ -27,16 +27,24 @@ def primes(above: int, count: int) -> Tensor:
 class Columns:
     """The ratings as tensors that share memory with the columns, and the segments they are read through."""
 
-    def __init__(self, ratings: Ratings, segments: Segments) -> None:
+    def __init__(self, ratings: Ratings, segments: Segments, negatives: int = 0) -> None:
+        """negatives: items drawn at random for each row, which are ranked against its own; 0 for ratings."""
+        self.negatives, self.items = negatives, torch.tensor(ratings.n_items)
         self.item, self.value = torch.from_numpy(ratings.item), torch.from_numpy(ratings.value)
         self.order = torch.from_numpy(segments.order)
         self.user_features = torch.from_numpy(ratings.user_features)
 
-    def rows(self, place: Tensor, mask: Tensor) -> Batch:
-        """Return the batch of the rows at places in the order (T, B); masked places read row 0."""
+    def rows(self, place: Tensor, mask: Tensor, key: Tensor | None = None) -> Batch:
+        """Return the batch of the rows at places in the order (T, B); masked places read row 0.
+
+        key: of the tasks (T,), from which the items that rows are ranked against follow; None draws none.
+        """
         row = self.order[torch.where(mask, place, 0)].long()
         exists = mask.float()
         x = {"item": self.item[row].long()}
+        if self.negatives and key is not None:
+            drawn = combine(5, key[:, None], row)[..., None] + torch.arange(1, self.negatives + 1) * 0x9E3779B1
+            x["others"] = below(mix(drawn), self.items)
         return Batch(x, self.value[row], exists, exists, torch.zeros(place.shape[:-1], dtype=torch.int64))
 
     def context(self, user: Tensor) -> dict[str, Tensor]:
@@ -97,8 +105,8 @@ class UserTasks:
         inside = place.gather(1, asked.clamp(max=place.shape[1] - 1))
         return Task(
             self.columns.context(self.user[which]),
-            self.columns.rows(start + place[:, :largest], support < torch.minimum(size, total - query)),
-            self.columns.rows(start + inside, torch.arange(self.queries) < query),
+            self.columns.rows(start + place[:, :largest], support < torch.minimum(size, total - query), key),
+            self.columns.rows(start + inside, torch.arange(self.queries) < query, key),
         )
 
 

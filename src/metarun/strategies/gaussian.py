@@ -1,48 +1,65 @@
 """A linear head in closed form: the posterior mean under a Gaussian prior, with sums as the state.
 
 On tasks it is R2D2 (Bertinetto et al., "Meta-learning with differentiable closed-form solvers", ICLR 2019), for a new
-user it is fold-in, on a stream it is recursive least squares.
+user it is fold-in (of interactions: that of implicit ALS), on a stream it is recursive least squares.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from metarun.model import Model
-from metarun.rule import Batch, Rule, State
+from metarun.rule import Batch, Rule, State, Task
+from metarun.strategies.quadratic import Everything, at_start, of_rows, survey
 
 
 class Gaussian(Rule):
-    """weight ~ N(mean, precision^-1) in units of the noise; a method says where the prior comes from."""
+    """weight ~ N(mean, precision^-1) in units of the noise; a method says where the prior comes from.
 
-    def __init__(self, model: Model, tune: dict[str, list[float]] | None) -> None:
+    `unobserved`: weight of an item without an interaction, None for the objective's; ratings have none.
+    """
+
+    gram: Tensor
+    pull_of_items: Tensor
+
+    def __init__(self, model: Model, tune: dict[str, list[float]] | None, unobserved: float | None = None) -> None:
         super().__init__(model)
         self.tune = tune
+        self.unobserved: float = getattr(model.objective, "unobserved", 0.0) if unobserved is None else unobserved
+        dim = model.head.weight.shape[0]
+        self.register_buffer("gram", torch.zeros(dim, dim))
+        self.register_buffer("pull_of_items", torch.zeros(dim, 1))
 
     @property
     def sees(self) -> str:
         """Only the head moves."""
         return "features"
 
+    def prepare(self, tasks: Iterator[Task]) -> None:
+        """Look over the catalogue, where items without a label count."""
+        everything = survey(self.model)
+        self.gram.copy_(everything.gram)
+        self.pull_of_items.copy_(everything.pull)
+
     def prior(self, context: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the prior mean (D, C) and the precision times the noise variance (D, D)."""
         raise NotImplementedError
 
     def init(self, context: dict[str, Any]) -> State:
-        """Return the sums before any row: what the prior is worth."""
+        """Return the sums before any row: what the prior and the catalogue are worth."""
         mean, precision = self.prior(context)
-        return {"mean": mean, "A": precision, "b": torch.zeros_like(mean)}
+        zero = self.gram.new_zeros(())
+        start = at_start(Everything(self.gram, self.pull_of_items, zero, zero), self.unobserved, mean)
+        return {"mean": mean, "A": precision + start.A, "b": start.b}
 
     def update(self, state: State, batch: Batch) -> State:
         """Add the rows with a known label to the sums."""
-        design, offset = self.model.head.split(batch.x)
-        residual = batch.y[..., None] - offset - design @ state["mean"]
-        weighted = (design * batch.known[..., None]).mT
-        residual = torch.where(batch.known[..., None] > 0, residual, 0.0)
-        return {**state, "A": state["A"] + weighted @ design, "b": state["b"] + weighted @ residual}
+        found = of_rows(self.model, batch, self.unobserved, state["mean"])
+        return {**state, "A": state["A"] + found.A, "b": state["b"] + found.b}
 
     def weight(self, state: State) -> Tensor:
         """Return the posterior mean (D, C)."""

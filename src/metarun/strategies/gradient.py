@@ -102,7 +102,10 @@ class Gradient(Rule):
             out = self.model.head(theta[HEAD], batch.x)
             design, _ = self.model.head.split(batch.x)
             y = readable(batch.y, batch.known)
-            residual = self.model.objective.residual(out, y) * batch.known[..., None]
+            residual = self.model.objective.residual(out, y)
+            residual = residual * batch.known.reshape(-1, *[1] * (residual.ndim - 1))
+            # Under ranking a row has several outputs, each with features of its own.
+            design, residual = design.reshape(-1, design.shape[-1]), residual.reshape(-1, residual.shape[-1])
             return {HEAD: design.mT @ residual / n.clamp(min=1.0)}
 
         def loss(theta: dict[str, Tensor]) -> Tensor:

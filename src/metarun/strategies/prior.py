@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metarun.model import Model
 from metarun.rule import Task
+from metarun.strategies.quadratic import Sums, at_start, of_rows, survey
 
 ROUNDS = 25
 
@@ -22,25 +23,14 @@ class Prior(NamedTuple):
     noise: Tensor  # ()
 
 
-class Sums(NamedTuple):
-    """Sufficient statistics of T tasks: A (T, D, D), b (T, D), yy (T,), n (T,)."""
-
-    A: Tensor
-    b: Tensor
-    yy: Tensor
-    n: Tensor
-
-
 def sums(model: Model, tasks: Iterator[Task]) -> Sums:
-    """Return the statistics of the labelled support rows of batches of tasks, features encoded, one output."""
+    """Return the sums of the labelled support rows of batches of tasks (T, ...), features encoded, one output."""
+    unobserved, everything = getattr(model.objective, "unobserved", 0.0), survey(model)
     parts = []
     for task in tasks:
-        design, offset = model.head.split(task.support.x)
-        residual = task.support.y[..., None] - offset - design @ model.head.start(task.context)
-        residual = torch.where(task.support.known[..., None] > 0, residual, 0.0)
-        masked = (design * task.support.known[..., None]).mT
-        b, yy = (masked @ residual)[..., 0], (residual**2).sum((-1, -2))
-        parts.append(Sums(masked @ design, b, yy, task.support.known.sum(-1)))
+        start = model.head.start(task.context).expand(len(task.support.y), -1, -1)
+        before, seen = at_start(everything, unobserved, start), of_rows(model, task.support, unobserved, start)
+        parts.append(Sums(*(a + b for a, b in zip(before, seen, strict=True))))
     return Sums(*(torch.cat([getattr(part, name) for part in parts]).double() for name in Sums._fields))
 
 
@@ -50,16 +40,17 @@ def estimate(model: Model, tasks: Iterator[Task], rounds: int = ROUNDS) -> Prior
 
     Dempster, Laird and Rubin, 1977; the empirical-Bayes estimate of Morris, JASA 1983, for a random-coefficient model.
     """
-    s = sums(model, tasks)
-    dim = s.b.shape[-1]
-    mean, covariance = s.b.new_zeros(dim), torch.eye(dim, dtype=s.b.dtype, device=s.b.device)
-    noise = s.yy.sum() / s.n.sum()
+    A, b, loss, rows = sums(model, tasks)
+    b = b[..., 0]
+    dim = b.shape[-1]
+    mean, covariance = b.new_zeros(dim), torch.eye(dim, dtype=b.dtype, device=b.device)
+    noise = loss.sum() / rows.sum()
     for _ in range(rounds):
         precision = torch.linalg.inv(covariance)
-        spread = torch.linalg.inv(precision + s.A / noise)
-        w = (spread @ (precision @ mean + s.b / noise)[..., None])[..., 0]
+        spread = torch.linalg.inv(precision + A / noise)
+        w = (spread @ (precision @ mean + b / noise)[..., None])[..., 0]
         mean = w.mean(0)
         covariance = ((w - mean)[:, :, None] * (w - mean)[:, None, :] + spread).mean(0)
-        fit = s.yy - 2 * (w * s.b).sum(-1) + torch.einsum("ti,tij,tj->t", w, s.A, w)
-        noise = (fit + (s.A * spread).sum((-1, -2))).sum() / s.n.sum()
+        fit = loss - 2 * (w * b).sum(-1) + torch.einsum("ti,tij,tj->t", w, A, w)
+        noise = (fit + (A * spread).sum((-1, -2))).sum() / rows.sum()
     return Prior(mean.float(), covariance.float(), noise.float())

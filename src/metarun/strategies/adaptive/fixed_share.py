@@ -63,7 +63,8 @@ class FixedShare(Rule):
     def mix(self, state: State, each: Tensor) -> Tensor:
         """Return the weighted prediction (B, C); what has no weight may have diverged."""
         weight = state["log_weight"].exp()
-        return torch.einsum("p,pbc->bc", weight, torch.where(weight[:, None, None] > 0, each, 0.0))
+        alive = weight.reshape(-1, *[1] * (each.ndim - 1)) > 0
+        return torch.einsum("p,p...->...", weight, torch.where(alive, each, 0.0))
 
     def predict(self, state: State, x: Any) -> Tensor:
         """Return the mixture's outputs (B, C)."""

@@ -20,8 +20,10 @@ class GaussianPrior(Gaussian):
     mean: Tensor
     precision: Tensor
 
-    def __init__(self, *, model: Model, noise: float, tune: dict[str, list[float]] | None = None) -> None:
-        super().__init__(model, tune)
+    def __init__(
+        self, *, model: Model, noise: float, unobserved: float | None = None, tune: dict[str, list[float]] | None = None
+    ) -> None:
+        super().__init__(model, tune, unobserved)
         self.noise = noise
         dim = model.head.weight.shape[0]
         self.register_buffer("mean", torch.zeros(dim))
@@ -29,6 +31,7 @@ class GaussianPrior(Gaussian):
 
     def prepare(self, tasks: Iterator[Task]) -> None:
         """Estimate the prior from the training tasks."""
+        super().prepare(tasks)
         prior = estimate(self.model, tasks)
         self.mean.copy_(prior.mean)
         self.precision.copy_(torch.linalg.inv(prior.covariance.double()) * prior.noise)

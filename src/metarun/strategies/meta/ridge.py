@@ -31,9 +31,10 @@ class MetaRidge(Gaussian):
         learns: str,
         pull: float,
         noise: float,
+        unobserved: float | None = None,
         tune: dict[str, list[float]] | None = None,
     ) -> None:
-        super().__init__(model, tune)
+        super().__init__(model, tune, unobserved)
         self.prior_init, self.noise, self.pull = prior_init, noise, pull
         model.backbone.requires_grad_(learns == "all")
         dim = model.head.weight.shape[0]
@@ -43,6 +44,7 @@ class MetaRidge(Gaussian):
 
     def prepare(self, tasks: Iterator[Task]) -> None:
         """Start from the estimated prior."""
+        super().prepare(tasks)
         if self.prior_init == "isotropic":
             return
         prior = estimate(self.model, tasks)

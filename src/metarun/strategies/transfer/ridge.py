@@ -21,9 +21,10 @@ class Ridge(Gaussian):
         penalty: float,
         bias_penalty: float,
         towards: str,
+        unobserved: float | None = None,
         tune: dict[str, list[float]] | None = None,
     ) -> None:
-        super().__init__(model, tune)
+        super().__init__(model, tune, unobserved)
         self.penalty, self.bias_penalty, self.towards = penalty, bias_penalty, towards
 
     def prior(self, context: dict[str, Any]) -> tuple[Tensor, Tensor]:

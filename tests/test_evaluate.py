@@ -66,8 +66,10 @@ def judge(
 ) -> Judge:
     data = SimpleNamespace(
         supports=list(supports),
+        cells=["user-cold"],
+        negatives=0,
         ratings=SimpleNamespace(scale=(1.0, 5.0, 1.0)),
-        tasks=lambda split: views[split],
+        tasks=lambda split, cell="user-cold": views[split],
         streams=lambda split: views[f"{split}_streams"],
         warm_tasks=lambda: views.get("warm"),
         popularity=lambda: views["popularity"],
@@ -147,7 +149,7 @@ def test_test_reads_every_task_once_per_size_under_its_choice() -> None:
     here = judge(validation=Given([[4.0]]), test=Given([[4.0], [2.0], [4.0]]))
     made = Times({"level": [0.5, 1.0, 2.0, 4.0]})
     scores = here.test(made, "meta/x", here.tune(made))
-    assert here.data.tasks("test").asked == 3 * [0, 1, 2]
+    assert here.data.tasks("test", "user-cold").asked == 3 * [0, 1, 2]
     for score in scores:
         assert (score.split, score.protocol, score.method, score.cell) == ("test", "tasks", "meta/x", "user-cold")
         assert score.ids.tolist() == [100, 101, 102]

@@ -25,7 +25,7 @@ from metarun.complaints import explain
 from metarun.errors import MetarunError
 from metarun.loading import load_option
 from metarun.overrides import parse
-from metarun.schema import Field, schema
+from metarun.schema import Field, parents, schema
 from metarun.validation import fields, validate
 
 __all__ = ["Field", "compose", "load_option", "run_folder", "run_id", "schema", "strategies", "validate"]
@@ -67,10 +67,13 @@ def _load(checked: Sequence[str]) -> DictConfig:
         groups = [word for word in checked if parse(word).key_or_group in options.groups()]
         plain = fields(_load(groups).composed.options) if len(groups) < len(checked) else None
         raise MetarunError(explain(error, checked, plain)) from None
+    chosen = [name for name in dict.fromkeys(loader.chosen) if name != options.ROOT]
+    # A strategy that builds on another one is one strategy.
+    built_on = {parent for name in chosen if name.startswith("strategy/") for parent in parents(name)}
     with open_dict(cfg):
         del cfg["hydra"]
         cfg.composed = {
-            "options": [name for name in dict.fromkeys(loader.chosen) if name != options.ROOT],
+            "options": [name for name in chosen if name not in built_on],
             "overrides": _identity(checked),
         }
     return cfg

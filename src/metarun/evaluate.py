@@ -13,23 +13,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarun.metrics.ranking import judged, ndcg, precision_recall
-from metarun.metrics.regression import mae, mse
+from metarun.metrics.topn import coverage
+from metarun.protocols.labels import Labels, Metric, rated_only, rows
+from metarun.protocols.topn import LISTS, TopN
+from metarun.report.notation import higher_is_better
 from metarun.results import Score
-from metarun.rule import Rule, Task
+from metarun.rule import Rule
 from metarun.streams import Stream, beginning, prequential
-from metarun.tasks import encoded, in_chunks, judge, judge_encoded
+from metarun.tasks import in_chunks
 
 STREAM = "prequential/chunk=1/delay=0"
 Point = dict[str, float]
-Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Choice(NamedTuple):
     """What validation chose for one method at one support size (None: on streams)."""
 
     point: Point
-    value: float
+    value: float  # the less the better: the run's metric, negated where more is better
     edges: list[str]  # fields whose choice lies on the edge of the grid
     trials: int
 
@@ -38,38 +39,45 @@ class Judge:
     """The tasks, streams and metrics that all methods of a run share."""
 
     def __init__(
-        self, data: Any, *, metric: str, validation_tasks: int, stream_rows: int, chunk: int, vmapped: bool
+        self,
+        data: Any,
+        *,
+        metric: str,
+        validation_tasks: int,
+        stream_rows: int,
+        chunk: int,
+        vmapped: bool,
+        rank_at: int = 20,
+        candidates: int | None = None,
     ) -> None:
-        self.data, self.metric, self.chunk, self.vmapped = data, metric, chunk, vmapped
+        self.data, self.chunk, self.vmapped = data, chunk, vmapped
         self.supports: list[int] = data.supports
+        self.cells: list[str] = data.cells
         self.validation_tasks, self.stream_rows = validation_tasks, stream_rows
-        lowest, highest, _ = data.ratings.scale
-
-        def clipped(error: Metric) -> Metric:
-            return lambda out, y, mask: error(out.clamp(lowest, highest), y, mask)
-
-        self.metrics: dict[str, Metric] = {"mse": clipped(mse), "mae": clipped(mae), "ndcg@10": ndcg}
-        self.stored = "mse" if metric == "rmse" else metric
+        self.lists = TopN(data, rank_at, candidates, chunk, vmapped) if data.negatives else None
+        self.protocol: Any = self.lists or Labels(data, chunk, vmapped)
+        self.stored = self.protocol.stored(metric)
+        self.metric = self.stored if self.lists else metric
+        self.sign = -1.0 if higher_is_better(self.metric) else 1.0
 
     def reported(self, values: Tensor) -> float:
-        """Return the run's metric from one value per task; infinite where a method diverged."""
-        mean = float(values.double().mean())
+        """Return the run's metric from one value per task, negated where more is better; inf if a method diverged."""
+        mean = self.sign * float(values.double().mean())
         return float("inf") if not np.isfinite(mean) else mean**0.5 if self.metric == "rmse" else mean
 
-    def validating(self, rule: Rule) -> list[Task]:
-        """Return the validation tasks as the rule sees them, once for all its grid and all support sizes."""
-        tasks = self.data.tasks("validation")
+    def validating(self, rule: Rule, cell: str | None = None) -> list[Any]:
+        """Return a cell's validation tasks as the rule sees them, once for all its grid and all support sizes."""
+        tasks = self.data.tasks("validation", cell or self.cells[0])
         with torch.no_grad():
-            return list(encoded(rule, tasks, min(self.validation_tasks, len(tasks)), self.chunk))
+            return list(self.protocol.parts(rule, tasks, min(self.validation_tasks, len(tasks))))
 
-    def validation(self, rule: Rule, support: int, tasks: list[Task]) -> float:
-        """Return the run's metric on encoded validation tasks."""
-        found = judge_encoded(rule, tasks, support, {self.stored: self.metrics[self.stored]}, self.vmapped)
-        return self.reported(found[self.stored])
+    def validation(self, rule: Rule, support: int, tasks: list[Any]) -> float:
+        """Return the run's metric on encoded validation tasks, the less the better."""
+        return self.reported(self.protocol.values(rule, tasks, support, self.stored)[self.stored])
 
-    def validation_users(self) -> int:
+    def validation_users(self, cell: str | None = None) -> int:
         """Return how many validation tasks choose."""
-        return min(self.validation_tasks, len(self.data.tasks("validation")))
+        return min(self.validation_tasks, len(self.data.tasks("validation", cell or self.cells[0])))
 
     def choose(self, rule: Rule, score: Callable[[], float]) -> Choice:
         """Return the best point of a rule's grid by the score, the lower the better."""
@@ -86,22 +94,34 @@ class Judge:
         ]
         return Choice(points[best], values[best], edges, len(points))
 
-    def tune(self, rule: Rule) -> dict[int, Choice]:
-        """Return what validation chooses at every support size."""
-        tasks, found = self.validating(rule), {}
+    def tune(self, rule: Rule, cell: str | None = None) -> dict[int, Choice]:
+        """Return what validation chooses for a cell at every support size."""
+        tasks, found = self.validating(rule, cell), {}
         for support in self.supports:
             found[support] = self.choose(rule, lambda support=support: self.validation(rule, support, tasks))  # type: ignore[misc]
         return found
 
-    def test(self, rule: Rule, method: str, choices: dict[int, Choice]) -> list[Score]:
-        """Return the scores of one method on the test tasks, at every support size under its chosen values."""
-        tasks = self.data.tasks("test")
+    def test(self, rule: Rule, method: str, choices: dict[int, Choice], cell: str | None = None) -> list[Score]:
+        """Return the scores of one method on a cell's test tasks, at every support size under its chosen values."""
+        cell = cell or self.cells[0]
+        tasks = self.data.tasks("test", cell)
         scores = []
         for support, choice in choices.items():
-            with rule.set(choice.point):
-                found = judge(rule, tasks, len(tasks), support, self.metrics, chunk=self.chunk, vmapped=self.vmapped)
-            for metric, values in found.items():
-                scores.append(self.score("tasks", method, "user-cold", support, metric, tasks.user, values))
+            with rule.set(choice.point), torch.no_grad():
+                found = self.protocol.values(rule, self.protocol.parts(rule, tasks, len(tasks)), support)
+            scores += self.scores(method, cell, support, found, tasks.user)
+        return scores
+
+    def scores(self, method: str, cell: str, support: int | None, found: dict[str, Tensor], ids: Tensor) -> list[Score]:
+        """Return scores from values per task, less the tasks for which a list has no meaning."""
+        lists, scores = found.pop(LISTS, None), []
+        for metric, values in found.items():
+            kept = torch.ones_like(values, dtype=torch.bool) if lists is None else ~values.isnan()
+            scores.append(self.score(self.protocol.name, method, cell, support, metric, ids[kept], values[kept]))
+        if lists is not None and self.lists:
+            share = coverage(lists, self.lists.items)[None]
+            name = f"coverage@{self.lists.k}"
+            scores.append(self.score(self.protocol.name, method, cell, support, name, torch.zeros(1).long(), share))
         return scores
 
     def score(
@@ -111,14 +131,25 @@ class Judge:
         return Score("test", protocol, method, cell, support, metric, ids.numpy(), values.double().numpy())
 
     def warm(self, rule: Rule, method: str, point: Point, thresholds: list[int], k: int) -> list[Score]:
-        """Return the scores on withheld ratings of known users: errors, and rankings of the withheld items."""
+        """Return the scores on withheld ratings of known users: errors and rankings of them, or lists."""
         tasks, support = self.data.warm_tasks(), self.supports[-1]
         if tasks is None:
             return []
-        metrics = {**self.metrics, "rows": rows, **rated_only(thresholds, k)}
-        with rule.set(point):
-            found = judge(rule, tasks, len(tasks), support, metrics, chunk=self.chunk, vmapped=self.vmapped)
+        with rule.set(point), torch.no_grad():
+            if self.lists:
+                found = self.lists.values(rule, self.lists.parts(rule, tasks, len(tasks)), tasks.support)
+                return self.scores(method, "warm", None, found, tasks.user)
+            more = {"rows": rows, **rated_only(thresholds, k)}
+            found = self.protocol.values(rule, self.protocol.parts(rule, tasks, len(tasks)), support, more=more)
         return self.warm_scores(method, found, tasks.user, support)
+
+    def tune_known(self, rule: Rule) -> Choice:
+        """Return what the rows of known users that were withheld for it choose; for lists."""
+        assert self.lists is not None
+        tasks, lists = self.data.warm_tasks(choose=True), self.lists
+        with torch.no_grad():
+            parts = list(lists.parts(rule, tasks, len(tasks)))
+        return self.choose(rule, lambda: self.validation(rule, tasks.support, parts))
 
     def warm_scores(self, method: str, found: dict[str, Tensor], ids: Tensor, support: int | None) -> list[Score]:
         """Return scores from values per user; the rated-only protocol keeps the users that it counts."""
@@ -131,10 +162,11 @@ class Judge:
         return scores
 
     def references(self, thresholds: list[int], k: int) -> list[Score]:
-        """Return the rated-only rankings by chance, by popularity, and by the labels themselves."""
-        tasks = self.data.warm_tasks()
+        """Return rankings by chance, by popularity, and by the labels themselves."""
+        scores = self.list_references() if self.lists else []
+        tasks = None if self.lists else self.data.warm_tasks()
         if tasks is None:
-            return []
+            return scores
         popularity = self.data.popularity().float()
         metrics = rated_only(thresholds, k)
         found: dict[tuple[str, str], list[Tensor]] = {}
@@ -147,14 +179,26 @@ class Judge:
             for method, out in orders.items():
                 for name, metric in metrics.items():
                     found.setdefault((method, name), []).append(metric(out, task.query.y, task.query.known))
-        scores = []
         for (method, name), parts in found.items():
             scores += self.warm_scores(f"baseline/{method}", {name: torch.cat(parts)}, tasks.user, None)
         return scores
 
+    def list_references(self) -> list[Score]:
+        """Return lists by chance, by popularity and by the held-out items, the same at every support size."""
+        assert self.lists is not None
+        scores = []
+        views: list[Any] = [(cell, self.data.tasks("test", cell), self.supports) for cell in self.cells]
+        warm = self.data.warm_tasks()
+        for cell, tasks, supports in [*views, *([("warm", warm, [None])] if warm is not None else [])]:
+            for name, found in self.lists.references(tasks).items():
+                for support in supports:
+                    scores += self.scores(f"baseline/{name}", cell, support, dict(found), tasks.user)
+        return scores
+
     def stream_losses(self, rule: Rule, streams: list[Stream]) -> dict[str, Tensor]:
         """Return each error metric (users,) of predicting every rating before it is learned from."""
-        metrics: dict[str, Metric] = {"mse": self.metrics["mse"], "mae": self.metrics["mae"], "rows": rows}
+        errors = self.protocol.metrics
+        metrics: dict[str, Metric] = {"mse": errors["mse"], "mae": errors["mae"], "rows": rows}
         found: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for stream in streams:
             out, _ = prequential(rule, stream, 1, self.vmapped)
@@ -190,26 +234,7 @@ class Judge:
         return every[int(np.argmin(values))]
 
 
-def rows(_out: Tensor, _y: Tensor, mask: Tensor) -> Tensor:
-    """Return how many rows each task has (T,)."""
-    return mask.sum(-1)
-
-
 def grid(rule: Rule) -> list[Point]:
     """Return the points of a rule's `tune` grid; the one empty point where nothing is to choose."""
     options = rule.tune or {}
     return [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
-
-
-def rated_only(thresholds: list[int], k: int) -> dict[str, Metric]:
-    """Return P and R at k per threshold, nan for users that the protocol does not count."""
-    metrics: dict[str, Metric] = {}
-    for threshold in thresholds:
-        for position, name in enumerate((f"precision@{k}", f"recall@{k}")):
-
-            def metric(out: Tensor, y: Tensor, mask: Tensor, t: int = threshold, position: int = position) -> Tensor:
-                found = precision_recall(out, y >= t, mask, k)[position]
-                return torch.where(judged(y >= t, mask), found, torch.nan)
-
-            metrics[f"rated-only/threshold={threshold} {name}"] = metric
-    return metrics

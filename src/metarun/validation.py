@@ -148,16 +148,17 @@ def _values(cfg: DictConfig, known: dict[str, Known], label: str) -> None:
             check_grid(label + path, value, option)
 
 
-def _needs(chosen: Sequence[str]) -> None:
-    """Refuse what needs something that the dataset does not offer, in the words of both headers."""
-    dataset = next(name for name in chosen if name.startswith("dataset/"))
-    offers = options.header(dataset).offers
+def _needs(chosen: Sequence[str], said: str = "") -> None:
+    """Refuse what needs something that neither the dataset nor the objective offers, in the words of their headers."""
+    givers = [name for name in chosen if name.startswith(("dataset/", "objective/"))]
+    offers = [offer for giver in givers for offer in options.header(giver).offers]
     for option in chosen:
         for need in options.header(option).needs:
             if need not in offers:
                 raise MetarunError(
-                    f"{option} needs {need}, which {dataset} does not offer "
-                    f"(it offers {', '.join(offers) or 'nothing'}); choose another {option.split('/')[0]}= or dataset="
+                    f"{said}{option} needs {need}, which {' and '.join(givers)} do not offer (they offer "
+                    f"{', '.join(offers) or 'nothing'}); choose another {option.split('/')[0]}=, dataset= or objective="
+                    + (" (with objective=ranking also evaluate=lists)" if need == "ratings" else "")
                 )
 
 
@@ -167,12 +168,12 @@ def _against(cfg: DictConfig, chosen: Sequence[str]) -> None:
     named = [("evaluate.against", str(name)) for name in against] if isinstance(against, ListConfig) else []
     if reference is not None:
         named.append(("evaluate.reference", str(reference)))
-    dataset = next(name for name in chosen if name.startswith("dataset/"))
+    givers = [name for name in chosen if name.startswith(("dataset/", "objective/"))]
     for key, name in named:
         if name not in options.names("strategy"):
             raise MetarunError(f"{key}={name}: {options.unknown('strategy', name)}")
         option = f"strategy/{name}"
-        _needs([dataset, option])
+        _needs([*givers, option], f"{key}: ")
         node = load_option(cfg, option)
         _targets(node, f"{name}.")
         _values(node, {field.name: Known(field, option) for field in schema(option)}, f"{name}.")

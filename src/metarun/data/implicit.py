@@ -68,7 +68,7 @@ def cut(ratings: Ratings, keep: NDArray[np.bool_], drop_items: bool, flat: bool,
         "tags": renumbered(ratings.tags, users, items),
     }
     if flat:
-        changes["scale"] = (0.0, 1.0, 1.0)
+        changes |= {"scale": (0.0, 1.0, 1.0), "feedback": "implicit"}
     digest = hashlib.sha256(f"{ratings.checksum}{said}".encode()).hexdigest()
     return replace(ratings, name=ratings.name + said, checksum=digest, **changes)
 

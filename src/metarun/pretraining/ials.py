@@ -19,8 +19,8 @@ from metarun.backbones.mf_features import FeatureFactorisation
 from metarun.errors import MetarunError
 from metarun.model import Model, Spec
 
-CELLS = 2**23
-"""Numbers in the largest temporary tensor: 32 MiB in float32, and at most three such are alive at a time."""
+CELLS = 2**20
+"""Numbers in a temporary tensor: 4 MiB in float32, small enough for the cache; a block has three of them."""
 
 
 class ImplicitALS(nn.Module):
@@ -30,9 +30,7 @@ class ImplicitALS(nn.Module):
     A state_dict between two sweeps is all there is to resume from. Entities without a row have zero vectors.
     """
 
-    def __init__(
-        self, sweeps: int, unobserved: float, l2: float, power: float, *, model: Model, spec: Spec
-    ) -> None:
+    def __init__(self, sweeps: int, unobserved: float, l2: float, power: float, *, model: Model, spec: Spec) -> None:
         super().__init__()
         check(model.backbone)
         self.model, self.sweeps = model, sweeps
@@ -96,7 +94,7 @@ class ImplicitALS(nn.Module):
             root, failed = torch.linalg.cholesky_ex(matrix)
             if failed.any():
                 raise MetarunError(
-                    f"pretrain=ials met a system that has no solution in single precision: raise pretrain.l2={self.l2:g}."
+                    f"pretrain=ials met a system without a solution in single precision: raise pretrain.l2={self.l2:g}."
                 )
             found[entities] = torch.cholesky_solve(target[entities, :, None], root)[..., 0]
         return found
@@ -131,7 +129,7 @@ class Side:
         ascending = ascending[int((self.count == 0).sum()) :]
         counts = self.count[ascending].tolist()
         first = 0
-        for last, count in enumerate(counts, 1):
+        for last in range(1, len(counts) + 1):
             # The next one is the widest so far: what a block costs is known before it joins.
             following = counts[last] if last < len(counts) else 0
             cells = (last + 1 - first) * dim * max(following, dim)

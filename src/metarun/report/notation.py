@@ -7,8 +7,13 @@ from typing import Any
 
 FAMILIES = ("baseline", "transfer", "online", "adaptive", "meta")
 STYLES = {"baseline": "", "transfer": "blue", "online": "green", "adaptive": "yellow", "meta": "magenta"}
-LABELS = {"rmse": "RMSE", "mae": "MAE", "ndcg": "nDCG", "precision": "P", "recall": "R", "f1": "F1"}
-HIGHER_IS_BETTER = ("ndcg", "precision", "recall", "f1")
+LABELS = {
+    "rmse": "RMSE", "mae": "MAE", "ndcg": "nDCG", "precision": "P", "recall": "R", "f1": "F1",
+    "map": "MAP", "mrr": "MRR", "coverage": "cover", "popularity": "pop",
+}  # fmt: skip
+HIGHER_IS_BETTER = ("ndcg", "precision", "recall", "f1", "map", "mrr", "hit", "coverage")
+ENDS = {"random": -2, "popularity": -1, "oracle": 1}
+"""What frames a ranking, and where it stands: below the methods or above them."""
 ASCII = {"±": "~", "·": "|", "°": "o", "→": "#", "≥": ">="}
 
 
@@ -26,6 +31,19 @@ def ordered(methods: Iterable[str]) -> list[str]:
     """Return the methods by family, the families in the order of FAMILIES, otherwise as they came."""
     known = list(dict.fromkeys(methods))
     return sorted(known, key=lambda m: FAMILIES.index(family(m)) if family(m) in FAMILIES else len(FAMILIES))
+
+
+def framed_by(methods: Iterable[str]) -> list[tuple[str, str]]:
+    """Return (method, its name in the table): random and popularity, the methods by family, the oracle.
+
+    The three that frame the others stand outside the families, whatever they are called.
+    """
+    names = ordered(methods)
+    ends = sorted((m for m in names if last(m) in ENDS), key=lambda method: ENDS[last(method)])
+    models = [method for method in names if method not in ends]
+    below = [m for m in ends if ENDS[last(m)] < 0]
+    above = [m for m in ends if m not in below]
+    return [(m, last(m) if m in ends else m) for m in below + models + above]
 
 
 def label(metric: str) -> str:
@@ -63,8 +81,8 @@ def number(found: Mapping[str, Any] | None, compact: bool) -> str:
 
 
 def best(entries: Mapping[str, Mapping[str, Any]], metric: str) -> set[str]:
-    """Return the methods with the best value of a metric: several where they agree to the last bit, or none."""
-    values = {method: found[metric]["value"] for method, found in entries.items() if metric in found}
+    """Return the methods with the best value of a metric, the oracle aside: several where they agree, or none."""
+    values = {m: found[metric]["value"] for m, found in entries.items() if metric in found and last(m) != "oracle"}
     known = {method: value for method, value in values.items() if value is not None}
     if not known:
         return set()

@@ -14,23 +14,14 @@ from metarun.report.table import grouped
 # Printed wherever its protocol may be meant, so that the figure is never read without the random row beside it.
 CLAIM = "P .80 / R .90 / F1 .84"
 COLUMNS = ("precision", "recall", "f1", "lift")
-ENDS = {"random": -2, "popularity": -1, "oracle": 1}
 
 
 def ranking_table(summary: Mapping[str, Any], unicode: bool = True) -> Group:
     """Return one row per method, random first and oracle last, and four columns per threshold; fits 80 characters."""
     protocols: Mapping[str, Any] = dict(sorted(summary["ranking"].items()))
-    names = notation.ordered(method for methods in protocols.values() for method in methods)
-    bare = [method for method in names if notation.last(method) in ENDS]
-    # The three that frame the others stand outside the families, whatever they are called.
-    models = [method for method in names if method not in bare]
-    first = sorted(bare, key=lambda method: ENDS[notation.last(method)])
-    ranked = (
-        [m for m in first if ENDS[notation.last(m)] < 0] + models + [m for m in first if ENDS[notation.last(m)] > 0]
-    )
+    names = [method for methods in protocols.values() for method in methods]
     cells = {}
-    for method in ranked:
-        shown = notation.last(method) if method in bare else method
+    for method, shown in notation.framed_by(names):
         cells[shown] = [text for methods in protocols.values() for text in _cells(method, methods)]
     heads = [
         f"{_threshold(protocol)}\n{notation.label(metric)}"

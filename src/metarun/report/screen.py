@@ -18,6 +18,8 @@ from metarun.manifest import APART
 from metarun.manifest import NAME as MANIFEST
 from metarun.report import notation
 from metarun.report.comparison import comparison
+from metarun.report.passes import pass_table
+from metarun.report.lists import lists_table
 from metarun.report.ranking import ranking_table
 from metarun.report.stream import stream_table
 from metarun.report.table import support_table
@@ -38,16 +40,33 @@ def show(summary: Mapping[str, Any], console: Console | None = None) -> None:
     unicode = console.encoding.lower().startswith("utf")
     for warning in summary.get("warnings", []):
         console.print(Text(notation.plain(f"warning: {warning}", unicode), style="yellow"))
-    if summary.get("ranking"):
-        _put(console, ranking_table(summary, unicode))
+    for table in _rankings(summary, unicode):
+        _put(console, table)
     for protocol in summary.get("stream", {}):
-        _put(console, stream_table(summary, protocol, unicode))
+        _put(console, pass_table(summary, unicode) if "pass" in summary else stream_table(summary, protocol, unicode))
     for cell in sorted(summary.get("test", {}), key=lambda name: name == "user-cold"):
         for metric in _metrics(summary, cell):
             main = metric == summary["metric"]
             _put(console, support_table(summary, metric, cell, console.width, unicode, brief=not main))
     # One line however long: a sentence that a script or a log reader can find whole.
     console.print(Text(notation.plain(verdict(summary), unicode), style="bold"), soft_wrap=True)
+
+
+def _rankings(summary: Mapping[str, Any], unicode: bool) -> Iterator[Group]:
+    """Yield the rated-only table, or those of lists: of known users, and of new ones with the most that is known."""
+    found: Mapping[str, Any] = summary.get("ranking", {})
+    if any(protocol.startswith("rated-only") for protocol in found):
+        yield ranking_table(summary, unicode)
+        return
+    for protocol, methods in found.items():
+        users = max(entry["n"] for entries in methods.values() for entry in entries.values())
+        yield lists_table(summary, methods, protocol, f"{users:,} known users", unicode)
+    if summary.get("protocol", "tasks") != "tasks":
+        for cell, sizes in summary.get("test", {}).items():
+            size, methods = list(sizes.items())[-1]
+            users = max(entry["n"] for entries in methods.values() for entry in entries.values())
+            whom = f"{users:,} {cell} test users with {size} known interactions"
+            yield lists_table(summary, methods, summary["protocol"], whom, unicode)
 
 
 def _put(console: Console, table: Group) -> None:
@@ -80,6 +99,8 @@ def report(paths: Sequence[Path], csv: Path | None = None, console: Console | No
 
 def _metrics(summary: Mapping[str, Any], cell: str) -> list[str]:
     """Return the metrics that are printed by support size, the run's own last; of cold users every one."""
+    if summary.get("protocol", "tasks") != "tasks":
+        return [summary["metric"]]
     entries = (found for methods in summary["test"][cell].values() for found in methods.values())
     known = dict.fromkeys(metric for found in entries for metric in found) if cell == "user-cold" else {}
     return [*(metric for metric in known if metric != summary["metric"]), summary["metric"]]

@@ -23,7 +23,7 @@ from metarun.metrics.lift import lift
 from metarun.report.notation import last
 from metarun.results import Score, difference, finite, reported
 
-RANKING = "rated-only"
+RANKING = ("rated-only", "full", "sampled")
 STREAM = "prequential"
 Entry = dict[str, Any]
 
@@ -58,14 +58,14 @@ def paired_values(
 
 
 def ranking_values(scores: Iterable[Score]) -> dict[str, Any]:
-    """Return {protocol: {method: {metric: entry}}} of the rated-only test scores, with the lift of F1.
+    """Return {protocol: {method: {metric: entry}}} of the rankings of known users, with the lift of F1.
 
     Raises ValueError where a method stands twice under one protocol (two cells or support sizes).
     """
     table: dict[str, Any] = {}
     places: dict[tuple[str, str], object] = {}
-    ours = [score for score in scores if score.split == "test" and score.protocol.split("/")[0] == RANKING]
-    for score, metric, values in reported(ours):
+    known = [score for score in scores if score.split == "test" and score.support is None]
+    for score, metric, values in reported(score for score in known if score.protocol.split("/")[0] in RANKING):
         place = (score.cell, score.support)
         if places.setdefault((score.protocol, score.method), place) != place:
             raise ValueError(f"{score.method} is judged twice under {score.protocol}")

@@ -31,14 +31,14 @@ def support_table(
     metric = metric or summary["metric"]
     sizes: Mapping[str, Any] = summary["test"][cell]
     pairs = summary.get("paired", {}) if metric == summary["metric"] and cell == "user-cold" else {}
-    methods = notation.ordered(method for found in sizes.values() for method in found)
+    methods = notation.framed_by(method for found in sizes.values() for method in found)
     for compact in (True,) if brief else (False, True):
-        cells = {method: _cells(method, sizes, pairs, metric, compact) for method in methods}
-        names = 2 + max(len(notation.last(method)) for method in methods)
+        cells = {shown: _cells(method, sizes, pairs, metric, compact) for method, shown in methods}
+        names = 2 + max(len(notation.last(method)) for method, _ in methods)
         if compact or names + sum(1 + max(map(len, column)) for column in zip(*cells.values(), strict=True)) <= width:
             break
     title = f"{summary['dataset']}: {notation.label(metric)} by support ratings per user"
-    rows = grouped(methods, cells, summary.get("winner"), unicode)
+    rows = grouped(list(cells), cells, summary.get("winner"), unicode)
     heads = [f"{size} " for size in sizes]
     caption = _brief(metric) if brief else _caption(summary, metric, cell, compact, bool(pairs))
     return framed(title, heads, rows, caption, unicode)

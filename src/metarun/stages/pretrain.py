@@ -1,4 +1,4 @@
-"""Pretraining: ordinary batches, one loss."""
+"""Pretraining: ordinary batches and one loss, or sweeps in closed form."""
 
 from __future__ import annotations
 
@@ -29,6 +29,29 @@ class Pretrain(Stage):
     def configure_optimizers(self) -> Any:
         """Return Adam and its schedule."""
         return decaying_adam(self.parameters(), self.task.lr, self.steps)
+
+
+class Sweeps(Stage):
+    """Solves a pretraining task in closed form, sweep after sweep, in its own parameters."""
+
+    on_cpu = True  # the rows that it sweeps over are there
+
+    def __init__(self, task: Any) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.task = task
+
+    def training_step(self, batch: Any, index: int) -> None:
+        """Sweep once."""
+        self.task.sweep(self.position, batch)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leave the source where it is."""
+        return batch
+
+    def configure_optimizers(self) -> None:
+        """Return nothing: the task is the optimiser."""
+        return
 
 
 def decaying_adam(parameters: Any, lr: float, steps: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metarun.model import Model
 from metarun.rule import Batch, Rule, State, Task
-from metarun.strategies.quadratic import Everything, at_start, of_rows, survey
+from metarun.strategies.quadratic import Everything, at_start, of_rows, ranks, survey
 
 
 class Gaussian(Rule):
@@ -72,5 +72,5 @@ class Gaussian(Rule):
         return out
 
     def commit(self, state: State) -> dict[str, Tensor]:
-        """Return the head's weight."""
-        return {"head.weight": self.weight(state)}
+        """Return the head's weight; nothing where pooled rows are of many users but the catalogue was counted once."""
+        return {} if ranks(self.model) else {"head.weight": self.weight(state)}

@@ -1,7 +1,7 @@
 """The quadratic loss of a linear head as sums: what closed forms and priors are made of.
 
-Ratings: sum over rows of (label - offset - x w)^2. Interactions: the implicit squared loss of Hu, Koren and Volinsky, ICDM
-2008, over the whole catalogue, sum over rows of c (1 - offset - x w)^2 + unobserved * sum over the other items of
+Ratings: sum over rows of (label - offset - x w)^2. Interactions: the implicit squared loss of Hu, Koren and Volinsky,
+ICDM 2008, over the whole catalogue, sum over rows of c (1 - offset - x w)^2 + unobserved * sum over the other items of
 (offset + x w)^2, where c is the label. Everything is centred at a weight w0: minus half the gradient there is `b`, the
 curvature `A`.
 """

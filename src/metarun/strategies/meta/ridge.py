@@ -13,13 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from metarun.model import Model
-from metarun.rule import Task
+from metarun.rule import State, Task
 from metarun.strategies.gaussian import Gaussian
 from metarun.strategies.prior import estimate
 
 
 class MetaRidge(Gaussian):
-    """The prior starts at its maximum-likelihood estimate (or isotropic) and is then trained on the query loss."""
+    """The prior starts at its maximum-likelihood estimate (or isotropic) and is then trained on the query loss.
+
+    Where the objective's best answer is the median, a shift of every prediction is learned too: the posterior mean of a
+    skewed label lies beside its median, however many labels a task has.
+    """
 
     root_0: Tensor
 
@@ -40,6 +44,7 @@ class MetaRidge(Gaussian):
         dim = model.head.weight.shape[0]
         self.mean = nn.Parameter(torch.zeros(dim))
         self.root = nn.Parameter(torch.eye(dim))  # precision = root @ root.T, in units of the noise
+        self.shift = nn.Parameter(torch.zeros(())) if getattr(model.objective, "median", False) else None
         self.register_buffer("root_0", torch.eye(dim))
 
     def prepare(self, tasks: Iterator[Task]) -> None:
@@ -58,6 +63,11 @@ class MetaRidge(Gaussian):
         """Return the learned mean around the start and the learned precision."""
         mean: Tensor = self.model.head.start(context) + self.mean[:, None]
         return mean, self.root @ self.root.mT * self.noise
+
+    def predict(self, state: State, x: Tensor) -> Tensor:
+        """Return outputs (B, C)."""
+        out = super().predict(state, x)
+        return out if self.shift is None else out + self.shift
 
     def regulariser(self) -> Tensor:
         """Return pull * mean squared change of the precision's root; few training tasks over-fit it otherwise."""

@@ -1,0 +1,1 @@
+"""How adapted tasks are scored: errors on held-out labels, or lists of the whole catalogue."""

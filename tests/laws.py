@@ -81,9 +81,11 @@ def hidden_inputs_change_nothing(rule: Rule, task: Task) -> None:
     before = outcome(rule, task)
 
     def other(batch: Batch) -> Batch:
-        item = batch.x["item"]
-        elsewhere = torch.randint(ITEMS, item.shape, generator=draws(5))
-        return batch._replace(x={"item": torch.where(batch.known > 0, item, elsewhere)})
+        def elsewhere(ids: Tensor) -> Tensor:
+            shown = (batch.known > 0).reshape(batch.known.shape + (1,) * (ids.ndim - 2))
+            return torch.where(shown, ids, torch.randint(ITEMS, ids.shape, generator=draws(5)))
+
+        return batch._replace(x=tree_map(elsewhere, batch.x))
 
     # Query rows are asked for whether their label is known or not, so only the support's inputs may be exchanged.
     changed = task._replace(support=other(task.support))
@@ -95,12 +97,14 @@ def padding_and_order_change_nothing(rule: Rule, task: Task) -> None:
 
     def padded(batch: Batch, rows: int = 3) -> Batch:
         more = (len(batch.y), rows)
-        junk = torch.randint(ITEMS, more, generator=draws(6))
-        item = torch.cat([batch.x["item"], junk], 1)
+
+        def longer(ids: Tensor) -> Tensor:
+            return torch.cat([ids, torch.randint(ITEMS, (*more, *ids.shape[2:]), generator=draws(6))], 1)
+
         y = torch.cat([batch.y, torch.full(more, torch.nan, dtype=batch.y.dtype)], 1)
         nothing = torch.zeros(more, dtype=batch.mask.dtype)
         mask, known = (torch.cat([part, nothing], 1) for part in (batch.mask, batch.known))
-        return Batch({"item": item}, y, mask, known, batch.event)
+        return Batch(tree_map(longer, batch.x), y, mask, known, batch.event)
 
     longer = task._replace(support=padded(task.support))
     close(outcome(rule, longer), before, "padding")

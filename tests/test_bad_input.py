@@ -66,9 +66,9 @@ BAD = [
     (["movielens_maml"], "movielens_maml: did you mean metarun +experiment=movielens_maml?"),
     (
         ["movielens_mam"],
-        "neither a verb (list, show, data, report) nor key=value. Did you mean +experiment=movielens_maml?",
+        "neither a verb (list, show, data, report, recommend, update) nor key=value. Did you mean +experiment=movielens_maml?",
     ),
-    (["lst"], "lst: neither a verb (list, show, data, report) nor key=value. Did you mean 'list'?"),
+    (["lst"], "lst: neither a verb (list, show, data, report, recommend, update) nor key=value. Did you mean 'list'?"),
     (["mf_features"], "mf_features: did you mean metarun backbone=mf_features?"),
     (["seed=1", "list"], "list: a verb comes first: metarun list"),
     (["tuned.mmal.inner_lr=1"], "tuned.mmal: no method 'mmal' reads tuned values. Did you mean 'maml'?"),
@@ -140,7 +140,7 @@ USER_FILES = [
         "strategy/meta/zero_shot",
         "# @package strategy.meta\n# needs: tasks, class descriptions\n_target_: metarun.model.Model\n",
         ["strategy=meta/zero_shot"],
-        "strategy/meta/zero_shot needs class descriptions, which dataset/movielens does not offer (it offers source",
+        "strategy/meta/zero_shot needs class descriptions, which dataset/movielens and objective/squared do not offer (they offer source",
     ),
     (
         "strategy/meta/stray",

@@ -9,12 +9,15 @@ import pytest
 import torch
 from laws import LAWS
 from torch import Tensor
-from toys import model, rule, tasks
+from toys import model, negatives, rule, tasks
 
 from metarun import options
+from metarun.pairs import ROWS_IN_TIME
 from metarun.rule import Batch, Rule
 
-METHODS = options.names("strategy")
+# Rules whose state is tables have laws of their own: test_tables.py.
+TABLES = [name for name in options.names("strategy") if ROWS_IN_TIME in options.header(f"strategy/{name}").needs]
+METHODS = [name for name in options.names("strategy") if name not in TABLES]
 VARIANTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("transfer/finetune", {"moves": "all", "steps": 2}, ()),
     ("transfer/finetune", {"moves": "all", "anchor": 0.3, "steps": 2}, ("backbone=mf_features",)),
@@ -26,13 +29,33 @@ VARIANTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("meta/maml", {"moves": "all", "steps": 2}, ()),
     ("meta/maml", {"moves": "all", "learns": "all", "steps": 2}, ("backbone=mf_features",)),
     ("meta/maml", {"moves": "all", "steps": 2}, ("backbone.bias=false",)),
+    ("meta/maml", {"moves": "both", "learns": "all", "steps": 2}, ("backbone=mf_features",)),
+    ("meta/maml", {"moves": "rows", "learns": "all", "steps": 2}, ("backbone=mf_features",)),
+    ("transfer/finetune", {"moves": "items", "anchor": 0.3, "steps": 2}, ()),
     ("meta/maml", {"first_order": True, "learn_rate": "scalar"}, ()),
     ("meta/maml", {"learns": "all"}, ("backbone=mf_features",)),
     ("meta/update_rule", {"form": "diagonal", "theta_init": "identity"}, ()),
     ("meta/update_rule", {"form": "low_rank", "theta_init": "zeros"}, ()),
     ("meta/update_rule", {"learns": "all"}, ("backbone=mf_features",)),
     ("meta/ridge", {"prior_init": "isotropic"}, ()),
+    ("meta/ridge", {}, ("objective=absolute", "evaluate.metric=mae")),
+    ("transfer/finetune", {"steps": 2}, ("objective=absolute", "evaluate.metric=mae")),
     ("meta/ridge", {"learns": "all"}, ("backbone=mf_features",)),
+]
+RANKS = ("objective=ranking", "objective.negatives=2", "evaluate=lists", "dataset.positive=0.5")
+VARIANTS += [
+    ("baseline/popularity", {}, RANKS),
+    ("baseline/ease", {"l2": 3.0}, RANKS),
+    ("baseline/ials", {}, (*RANKS, "backbone.bias=false")),
+    ("baseline/frozen", {}, RANKS),
+    ("baseline/ridge", {}, (*RANKS, "backbone=mf_features")),
+    ("baseline/gaussian_prior", {}, (*RANKS, "backbone.bias=false")),
+    ("transfer/finetune", {"steps": 2}, RANKS),
+    ("transfer/finetune", {"steps": 2}, (*RANKS, "objective.loss=bpr", "backbone.bias=false")),
+    ("online/sgd", {}, (*RANKS, "objective.loss=implicit")),
+    ("meta/maml", {"steps": 2}, (*RANKS, "backbone=mf_features")),
+    ("meta/update_rule", {"steps": 2}, (*RANKS, "backbone.bias=false")),
+    ("meta/ridge", {}, RANKS),
 ]
 CASES = [(method, {}, ()) for method in METHODS] + VARIANTS
 
@@ -49,7 +72,8 @@ def test_every_family_is_there() -> None:
 @pytest.mark.parametrize("case", CASES, ids=named)
 def test_rule_keeps(law: str, case: tuple[str, dict[str, Any], tuple[str, ...]]) -> None:
     method, changes, overrides = case
-    LAWS[law](rule(method, changes, *overrides), tasks(3))
+    made = rule(method, changes, *overrides)
+    LAWS[law](made, tasks(3, others=negatives(made)))
 
 
 class Good(Rule):

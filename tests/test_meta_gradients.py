@@ -33,6 +33,9 @@ SETTINGS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("meta/maml", {"moves": "all", "learns": "all", "steps": 2, "inner_lr": 0.05, "first_order": True}, ()),
     ("transfer/finetune", {"anchor": 0.2, "steps": 3}, ()),
     ("transfer/finetune", {"anchor": 0.2, "steps": 3, "moves": "all"}, ()),
+    ("meta/maml", {"moves": "both", "learns": "all", "steps": 3, "inner_lr": 0.05}, ("backbone=mf_features",)),
+    ("meta/maml", {"moves": "rows", "learns": "all", "steps": 2, "inner_lr": 0.05}, ("backbone=mf_features",)),
+    ("transfer/finetune", {"anchor": 0.2, "steps": 3, "moves": "items"}, ()),
     ("meta/update_rule", {"form": "full", "learns": "all"}, ("backbone=mf_features",)),
     ("meta/update_rule", {"form": "full", "theta_init": "identity", "inner_lr": 0.1}, ()),
     ("meta/update_rule", {"form": "diagonal"}, ()),
@@ -76,14 +79,15 @@ def error(rule: Rule, moved: Tensors, batch: Batch) -> Tensor:
 
 def by_gradient(rule: Gradient, features: Tensor, batch: Batch) -> Tensors:
     moved = {"weight": start(rule, features)}
-    if rule.moves == "all":
-        moved |= {n: p for n, p in rule.model.named_parameters() if n.startswith("backbone.")}
+    names = {"head": (), "all": ("backbone.",)}.get(rule.moves, ("backbone.vectors.", "backbone.item_bias"))
+    moved |= {n: p for n, p in rule.model.named_parameters() if n.startswith(names)}
+    kept = {"weight": moved.pop("weight")} if rule.moves == "rows" else {}
     first, n = dict(moved), batch.known.sum()
-    scale = {"weight": rule.log_scale[HEAD].exp()}
+    scale = {} if kept else {"weight": rule.log_scale[HEAD].exp()}
     scale |= {n: rule.log_scale[n.removeprefix("backbone.").replace(".", "_")].exp() for n in moved if n != "weight"}
     for _ in range(rule.steps):
         wanted = {k: v if v.requires_grad else v.requires_grad_() for k, v in moved.items()}
-        found = torch.autograd.grad(error(rule, wanted, batch), list(wanted.values()), create_graph=True)
+        found = torch.autograd.grad(error(rule, {**kept, **wanted}, batch), list(wanted.values()), create_graph=True)
         g = dict(zip(wanted, found, strict=True))
         if isinstance(rule, UpdateRule):
             change = {
@@ -97,7 +101,7 @@ def by_gradient(rule: Gradient, features: Tensor, batch: Batch) -> Tensors:
         g = {k: v + 2 * rule.anchor * (moved[k] - first[k]) for k, v in g.items()}
         rate = rule.inner_lr * n / (n + rule.shrink)
         moved = {k: v - rate * scale[k] * g[k] for k, v in moved.items()}
-    return moved
+    return {**kept, **moved}
 
 
 def by_ridge(rule: MetaRidge, features: Tensor, batch: Batch) -> Tensors:

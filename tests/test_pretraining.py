@@ -11,6 +11,7 @@ from toys import composed
 
 from metarun import build, config
 from metarun.backbones.mf import MatrixFactorisation
+from metarun.backbones.mf_features import FeatureFactorisation
 from metarun.heads.linear import Linear
 from metarun.model import Model, Spec
 from metarun.objectives.squared import Squared
@@ -25,7 +26,8 @@ def made(bias: bool, **changes: Any) -> Factorisation:
     """Return a task with two users and two items: p = (1, 2), (0, -1); q = (1, 1), (2, 0)."""
     backbone = MatrixFactorisation(2, bias, spec=SPEC)
     head = Linear(backbone=backbone, spec=SPEC)
-    fields = {"epochs": 1, "batch": 3, "lr": 0.1, "l2": 0.0, "bias_l2": 0.0, "drop": 0.0, "loss": "half_sum"}
+    fields = {"epochs": 1, "batch": 3, "lr": 0.1, "l2": 0.0, "bias_l2": 0.0, "drop": 0.0}
+    fields |= {"drop_items": 0.0, "loss": "half_sum"}
     task = Factorisation(**{**fields, **changes}, model=Model(backbone, head, Squared()), spec=SPEC)
     with torch.no_grad():
         task.users.weight[:, :2] = torch.tensor([[1.0, 2.0], [0.0, -1.0]])
@@ -92,13 +94,43 @@ def test_dropped_users_are_predicted_from_the_start_alone() -> None:
 def test_finish_moves_the_start_to_the_mean_user_and_changes_no_prediction(bias: bool) -> None:
     task = made(bias)
     context = {"features": torch.zeros(2, 0)}
-    before = task.known(context).clone()
+    before, out = task.known(context).clone(), loss(task)
     task.finish(torch.tensor([0, 1]))
+    torch.testing.assert_close(loss(task), out)
     torch.testing.assert_close(task.known(context), before)
     torch.testing.assert_close(task.model.head.weight[:, 0], before.mean(0))
     alone = made(bias)
     alone.finish(torch.tensor([1]))
     torch.testing.assert_close(alone.model.head.weight[:, 0], before[1])
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_items_nobody_rated_keep_nothing_of_their_random_start(bias: bool) -> None:
+    task = made(bias)
+    task.loss(USER[:1], {"item": ITEM[:1]}, RATING[:1], {"features": CONTEXT["features"][:1]}, torch.Generator())
+    task.finish(torch.tensor([0]))
+    assert task.model.backbone.vectors.weight.tolist() == [[1.0, 1.0], [0.0, 0.0]]
+    if bias:
+        assert task.model.backbone.item_bias.tolist() == [0.25, 0.0]
+
+
+def test_dropped_items_are_predicted_from_their_content_alone() -> None:
+    spec = Spec({"item": 2, "user": 2}, {"item": torch.tensor([[1.0, 0.0], [0.0, 2.0]])})
+    backbone = FeatureFactorisation(2, True, 0.5, spec=spec)
+    fields = {"epochs": 1, "batch": 3, "lr": 0.1, "l2": 0.0, "bias_l2": 0.0, "drop": 0.0, "loss": "mean"}
+    model = Model(backbone, Linear(backbone=backbone, spec=spec), Squared())
+    task = Factorisation(**fields, drop_items=1.0, model=model, spec=spec)  # type: ignore[arg-type]
+    with torch.no_grad():
+        backbone.to_vector.copy_(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
+        backbone.to_bias.copy_(torch.tensor([4.0, 1.0]))
+        backbone.item_bias.fill_(9.0)
+        task.users.weight[:, :2] = torch.tensor([[1.0, 2.0], [0.0, -1.0]])
+    # content: vectors (1, 0) and (0, 1), biases 2 and 1; p.q + bias = 3, 3, 0 against 3, 5, 1
+    assert loss(task).item() == pytest.approx((0 + 4 + 1) / 3, rel=1e-6)
+    loss(task).backward()
+    assert backbone.vectors.weight.grad is not None
+    assert not backbone.vectors.weight.grad.any()
+    assert made(bias=True, drop_items=0.5).drop_items == 0.0  # nothing is known about items without features
 
 
 def test_packaged_options_are_the_two_losses() -> None:

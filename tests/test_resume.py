@@ -30,6 +30,7 @@ ALL = "strategy=[transfer/finetune,adaptive/fixed_share,online/sgd,meta/maml]"
 OVER_TIME = [
     "strategy=[transfer/finetune,online/sgd,meta/update_rule]", "dataset.split=time",
     "pipeline.repretrain=each_round", "evaluate.prequential=true",
+    "evaluate.against=[baseline/ridge,baseline/retrained]",
 ]  # fmt: skip
 
 
@@ -146,6 +147,7 @@ def test_a_run_over_time_with_repeated_pretraining_ends_with_the_same_bits(
         Kill("step", "2-pretrain", 23),
         Kill("step", "2-online", 8),
         Kill("step", "2-meta", 12),
+        Kill("step", "own-2-retrain", 20),
         Kill("call", "Judge.tune_stream", 2),
     ]
     whole, run = whole_run(*OVER_TIME), begin(*OVER_TIME)

@@ -53,6 +53,14 @@ def test_pretrain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert float(ours) == pytest.approx(float(plain), rel=1e-5)
 
 
+def test_topn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert script("bench_topn", monkeypatch).main(["--quick"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("$ python scripts/bench_topn.py --quick")
+    assert "metarun, exact" in out
+    assert "512 at a time" in out
+
+
 def test_scale(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert script("bench_scale", monkeypatch).main(["--quick", "--folder", str(tmp_path)]) == 0
     out = capsys.readouterr().out
@@ -74,3 +82,13 @@ def test_a_missed_bar_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert verdict([("fast", True)]) == 0
     assert verdict([("fast", True), ("small", False)]) == 1
     assert "MISSED: small" in capsys.readouterr().out
+
+
+def test_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    bench = script("bench_answers", monkeypatch)
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "answers"))
+    run = importlib.import_module("made").run(tmp_path / "run")
+    monkeypatch.setattr(bench, "PYTHON", 60.0)
+    monkeypatch.setattr(bench, "COLD", 60.0)
+    assert bench.main([str(run), "--people", "20"]) == 0
+    assert "20 people" in capsys.readouterr().out

@@ -44,16 +44,20 @@ def test_every_experiment_composes(name: str) -> None:
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.split("/")[1] != "baseline" and "experiment" not in o])
 def test_every_option_composes(option: str) -> None:
-    group, _, name = option.partition("/")
-    sign = "" if group in schema.default_groups() else "+"
-    assert option in config.compose([f"{sign}{group}={name}"]).composed.options
+    assert option in config.compose(overrides(option)).composed.options, "its own command does not use it"
 
 
-def test_every_strategy_serves_as_a_baseline() -> None:
-    names = options.names("strategy")
-    cfg = config.compose([f"evaluate.against=[{','.join(names)}]"])
-    for name in names:
-        assert config.load_option(cfg, f"strategy/{name}")["_target_"].startswith("metarun.")
+@pytest.mark.parametrize("name", [name for name in options.names("strategy") if name.startswith("baseline/")])
+def test_every_baseline_is_named_by_its_command(name: str) -> None:
+    cfg = config.compose(overrides(f"strategy/{name}"))
+    assert name in [*cfg.evaluate.against, cfg.evaluate.reference]
+    assert config.load_option(cfg, f"strategy/{name}")["_target_"].startswith("metarun.")
+
+
+def overrides(option: str) -> list[str]:
+    """Return what the command in an option's header gives to Hydra."""
+    line = options.header(option).command.removeprefix("metarun ").replace("'", "").split()
+    return [word for word in line if not word.startswith("-")]
 
 
 @pytest.mark.parametrize("option", ["config", *OPTIONS])
@@ -61,9 +65,7 @@ def test_headers_open_with_the_command_that_uses_the_file(option: str) -> None:
     header = options.header(option)
     assert header.command.startswith("metarun ")
     assert header.about.endswith((".", "`"))
-    line = header.command.removeprefix("metarun ").replace("'", "").split()
-    overrides = [word for word in line if not word.startswith("-")]
-    assert config.compose(overrides).name
+    assert config.compose(overrides(option)).name
 
 
 @pytest.mark.parametrize("option", ["config", *(o for o in OPTIONS if not o.startswith("experiment/"))])

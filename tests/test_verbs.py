@@ -100,6 +100,8 @@ def test_shown_experiment_saved_runs(
 ) -> None:
     if changes and name == "movielens_warm":  # its split has nobody to adapt to
         changes = [*changes, "dataset.split=cold"]
+    if changes and name == "movielens_online":  # its strategies are others
+        changes = ["strategy.online.forgetting=0.3", "seed=3"]
     assert main(["show", f"experiment/{name}", *changes]) == 0
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "FILE.yaml").write_text(capsys.readouterr().out, encoding="utf-8")

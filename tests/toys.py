@@ -68,13 +68,21 @@ def rule(method: str, changes: dict[str, Any] | None = None, *overrides: str, se
 
 
 def prepare(rule: Rule) -> None:
-    task = tasks(12, seed=99)
+    task = tasks(12, seed=99, others=negatives(rule))
     with torch.no_grad():
         rule.prepare(iter([encode(rule, task) if rule.sees == "features" else task]))
 
 
-def tasks(number: int = 5, support: int = 7, query: int = 4, seed: int = 0) -> Task:
-    """Return ragged tasks (T,): rows that do not exist, rows whose label is hidden, no item twice in a task."""
+def negatives(rule: Rule) -> int:
+    """Return how many items each row of a rule's data is ranked against; 0 for ratings."""
+    return int(getattr(rule.model.objective, "negatives", 0))
+
+
+def tasks(number: int = 5, support: int = 7, query: int = 4, seed: int = 0, others: int = 0) -> Task:
+    """Return ragged tasks (T,): rows that do not exist, rows whose label is hidden, no item twice in a task.
+
+    With `others` the rows are interactions of positive weight, each with so many items that it is ranked against.
+    """
     generator = draws(seed)
     rows = support + query
     item = torch.stack([torch.randperm(ITEMS, generator=generator)[:rows] for _ in range(number)])
@@ -88,10 +96,16 @@ def tasks(number: int = 5, support: int = 7, query: int = 4, seed: int = 0) -> T
     item, y = torch.where(mask > 0, item, 0), torch.where(mask > 0, y, 0.0)
     features = torch.randn(number, USER_FEATURES, generator=generator, dtype=torch.float64)
     context = {"key": torch.arange(number), "features": features}
+    x = {"item": item}
+    if others:
+        x["others"] = torch.randint(ITEMS, (number, rows, others), generator=generator)
+        y = y.abs()
 
     def part(rows: slice) -> Batch:
         event = torch.zeros(number, dtype=torch.int64)
-        return Batch({"item": item[:, rows]}, y[:, rows], mask[:, rows], known[:, rows], event)
+        return Batch(
+            {name: column[:, rows] for name, column in x.items()}, y[:, rows], mask[:, rows], known[:, rows], event
+        )
 
     return Task(context, part(slice(0, support)), part(slice(support, None)))
 
@@ -127,9 +141,9 @@ class Toy(Recommendation):
 
     def __init__(
         self, given: Ratings, split: str = "cold", split_seed: int = 0, supports: tuple[int, ...] = (0, 1, 3, 5),
-        queries: int = 6, rounds: int = 2,
+        queries: int = 6, rounds: int = 2, **view: Any,
     ) -> None:  # fmt: skip
-        super().__init__(split, split_seed, list(supports), queries, rounds=rounds)
+        super().__init__(split, split_seed, list(supports), queries, rounds=rounds, **view)
         self.given = given
 
     def read(self) -> Ratings:

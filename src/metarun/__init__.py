@@ -1,3 +1,22 @@
 """metarun: learning that adapts. One protocol for transfer, online, adaptive and meta-learning."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from metarun.answers.api import Answers
+
 __version__ = "0.1.0"
+
+
+def load(run: str | Path, outputs: str | Path = "outputs") -> Answers:
+    """Return a finished run as an object that answers: `adapt`, `recommend`, `predict`, `save`.
+
+    run: its folder, `latest`, an experiment, the start of a run's id (looked for in `outputs`), or a saved file.
+    """
+    from metarun.answers.api import load as found  # torch is imported by those who need it
+
+    return found(run, outputs)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from metarun.config import load_option
 from metarun.model import Model, Spec
 from metarun.rule import Rule
-from metarun.trust import check_target
+from metarun.trust import check_home, check_target
 
 
 def make(node: DictConfig, key: str, **runtime: Any) -> Any:
@@ -23,10 +23,11 @@ def make(node: DictConfig, key: str, **runtime: Any) -> Any:
 
 
 def check_all(key: str, node: Any) -> None:
-    """Raise MetarunError for a `_target_` anywhere in a node that is not trusted."""
+    """Raise MetarunError for a `_target_` anywhere in a node that is not trusted, by its name or by where it is from."""
     if isinstance(node, dict):
         if "_target_" in node:
             check_target(f"{key}._target_", node["_target_"])
+            check_home(f"{key}._target_", node["_target_"], get_object(str(node["_target_"])))
         for name, value in node.items():
             check_all(f"{key}.{name}", value)
 
@@ -44,7 +45,7 @@ def model(cfg: DictConfig, spec: Spec) -> Model:
         torch.manual_seed(int(cfg.seed))
         backbone = make(cfg.backbone, "backbone", spec=spec)
         head = make(cfg.head, "head", backbone=backbone, spec=spec)
-        return Model(backbone, head, make(cfg.objective, "objective"))
+        return Model(backbone, head, make(cfg.objective, "objective"), spec.task)
 
 
 def pretraining(cfg: DictConfig, model: Model, spec: Spec) -> Any:
@@ -54,8 +55,11 @@ def pretraining(cfg: DictConfig, model: Model, spec: Spec) -> Any:
         return make(cfg.pretrain, "pretrain", model=model, spec=spec)
 
 
-def rule(cfg: DictConfig, method: str, model: Model) -> Rule:
-    """Return a method's update rule around a model; a method of the run itself by its node, any other by its file."""
+def rule(cfg: DictConfig, method: str, model: Model | None) -> Rule:
+    """Return a method's update rule around a model; a method of the run itself by its node, any other by its file.
+
+    A rule whose state is tables has no model.
+    """
     family = method.split("/")[0]
     chosen = method in strategies(cfg)
     node = cfg.strategy[family] if chosen else load_option(cfg, f"strategy/{method}")

@@ -16,7 +16,7 @@ from metarun.errors import MetarunError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-VERBS = ("list", "show", "data", "report")
+VERBS = ("list", "show", "data", "report", "recommend", "update")
 BAD_INPUT, INTERRUPTED = 2, 130
 _refused: list[str] | None = None
 """Complaints of the runs of this command; None in a process that a launcher started elsewhere."""
@@ -162,6 +162,9 @@ def _interrupted(error: BaseException | None) -> bool:
 def _stopped(words: Sequence[str], leaving: bool) -> int:
     if leaving:  # a second Ctrl-C has nothing left to stop
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if words and words[0] in VERBS:
+        print("\nStopped.", file=sys.stderr)
+        return INTERRUPTED
     how = "The same command takes the run up where it was saved"
     if _beside:
         words = [*(word for word in words if not word.startswith("resume=")), f"hydra.run.dir={_beside}"]

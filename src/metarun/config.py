@@ -68,8 +68,8 @@ def _load(checked: Sequence[str]) -> DictConfig:
         plain = fields(_load(groups).composed.options) if len(groups) < len(checked) else None
         raise MetarunError(explain(error, checked, plain)) from None
     chosen = [name for name in dict.fromkeys(loader.chosen) if name != options.ROOT]
-    # A strategy that builds on another one is one strategy.
-    built_on = {parent for name in chosen if name.startswith("strategy/") for parent in parents(name)}
+    # An option that builds on another one is one choice.
+    built_on = {parent for name in chosen for parent in parents(name)}
     with open_dict(cfg):
         del cfg["hydra"]
         cfg.composed = {

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from metarun import build
-from metarun.evaluate import STREAM, Choice
+from metarun.answers import export
+from metarun.evaluate import STREAM, Choice, Judge
 from metarun.model import Model
 from metarun.pipeline import Pipeline, Product
 from metarun.report import plots, summary
@@ -63,8 +64,9 @@ def contest(
     lines = pipeline.store.rows() + test_rows(pipeline, chosen, scores)
     save_scores(folder / "task_scores.npz", scores)
     write_jsonl(folder / "metrics.jsonl", lines)
-    if result["test"].get("user-cold"):
+    if any(cell in result["test"] for cell in judge.cells[:1]):
         plots.support_plot(result, folder / "error_by_support.png")
+    export.write(pipeline, products, chosen, result)
     write_json(folder / "summary.json", result)
     return result
 
@@ -74,28 +76,25 @@ def enter(pipeline: Pipeline, method: str, product: Product) -> tuple[dict[str, 
     place = pipeline.store.place(f"evaluate-{method.replace('/', '-')}")
     if (place / CHOICES).exists():
         return read_json(place / CHOICES), load_scores(place / SCORES)
-    cfg, judge, data = pipeline.cfg, pipeline.judge, pipeline.data
-    model = build.model(cfg, data.spec)
-    model.load_state_dict(product.model)
-    rule = build.rule(cfg, method, model)
-    if product.rule is None:
-        pipeline.prepare(rule, cfg.pipeline.rounds)
-    else:
-        rule.load_state_dict(product.rule)
-    rule.requires_grad_(False)
+    cfg, judge = pipeline.cfg, pipeline.judge
+    rule = pipeline.ready(method, product)
     print(f"judging {method}", file=sys.stderr, flush=True)
     scores: list[Score] = []
     choices: dict[str, Any] = {}
     point: dict[str, float] = {}  # without validation tasks the values of the config stand
-    if data.cold:
-        tuned = judge.tune(rule)
-        scores += judge.test(rule, method, tuned)
-        choices |= {str(support): described_choice(rule, choice) for support, choice in tuned.items()}
+    for cell in reversed(judge.cells):
+        tuned = judge.tune(rule, cell)
+        scores += judge.test(rule, method, tuned, cell)
+        choices |= {place_of(judge, cell, s): described_choice(rule, choice, judge) for s, choice in tuned.items()}
         point = tuned[judge.supports[-1]].point
-    scores += judge.warm(rule, method, point, list(cfg.evaluate.thresholds), cfg.evaluate.rank_at)
+    if not judge.cells and judge.lists and rule.tune:
+        choice = judge.tune_known(rule)
+        choices["warm"], point = described_choice(rule, choice, judge), choice.point
+    if not (judge.lists and judge.cells):  # lists of known users are made from all their rows, by what can take them
+        scores += judge.warm(rule, method, point, list(cfg.evaluate.thresholds), cfg.evaluate.rank_at)
     if cfg.evaluate.prequential:
         choice = judge.tune_stream(rule)
-        choices["stream"] = described_choice(rule, choice)
+        choices["stream"] = described_choice(rule, choice, judge)
         scores += judge.test_stream(rule, method, choice.point)
         if method.startswith("online/"):
             scores += judge.hindsight(rule, method)
@@ -105,9 +104,14 @@ def enter(pipeline: Pipeline, method: str, product: Product) -> tuple[dict[str, 
     return choices, scores
 
 
-def described_choice(rule: Rule, choice: Choice) -> dict[str, Any]:
-    """Return a choice as JSON."""
-    value = choice.value if choice.value < float("inf") else None
+def place_of(judge: Judge, cell: str | None, support: int | None) -> str:
+    """Return the name of a choice: the support size, behind the cell's name except in the first cell."""
+    return f"{support}" if cell in (None, *judge.cells[:1]) else f"{cell} {support}"
+
+
+def described_choice(rule: Rule, choice: Choice, judge: Judge) -> dict[str, Any]:
+    """Return a choice as JSON, its value in the run's metric."""
+    value = judge.sign * choice.value if choice.value < float("inf") else None
     return {
         "grid": rule.tune or {},
         "chosen": choice.point,
@@ -136,7 +140,7 @@ def assemble(
     cfg, judge = pipeline.cfg, pipeline.judge
     validation = {}
     for method, choices in chosen.items():
-        values = [choice["value"] for key, choice in choices.items() if key != "stream"]
+        values = [choice["value"] for key, choice in choices.items() if key.isdecimal()]  # of the first cell
         if values and None not in values:
             validation[method] = sum(values) / len(values)
     strategies = {m: v for m, v in validation.items() if not m.startswith("baseline/")}
@@ -147,11 +151,17 @@ def assemble(
         "synthetic": described["synthetic"],
         "metric": judge.metric,
         "reference": cfg.evaluate.reference,
-        "winner": min(strategies, key=lambda m: strategies[m]) if strategies else None,
+        "chain": build.strategies(cfg),
+        "winner": min(strategies, key=lambda m: judge.sign * strategies[m]) if strategies else None,
         "setting": {"split": cfg.dataset.split, "split_seed": cfg.dataset.split_seed, "seed": cfg.seed},
+        "cells": judge.cells,
+        "unit": pipeline.data.unit,
         "validation": validation,
-        "test": summary.support_values(scores),
-        "paired": summary.paired_values(scores, cfg.evaluate.reference, judge.metric),
+        "protocol": judge.protocol.name,
+        "test": summary.support_values(scores, judge.protocol.name.split("/")[0]),
+        "paired": summary.paired_values(
+            scores, cfg.evaluate.reference, judge.metric, judge.cells, judge.protocol.name.split("/")[0]
+        ),
         "ranking": summary.ranking_values(scores),
         "stream": summary.stream_values(scores),
         "tuned": chosen,
@@ -168,7 +178,7 @@ def edges(chosen: dict[str, Any]) -> list[str]:
     found: dict[tuple[str, str], list[str]] = {}
     for method, choices in chosen.items():
         for support, choice in choices.items():
-            for name in choice["edge"] if support != "0" else []:
+            for name in choice["edge"] if support.split()[-1] != "0" else []:
                 found.setdefault((method, name), []).append(support)
     return [f"{m}: {name} on the edge of its grid at support {', '.join(at)}" for (m, name), at in found.items()]
 
@@ -176,22 +186,27 @@ def edges(chosen: dict[str, Any]) -> list[str]:
 def left_out(pipeline: Pipeline) -> list[str]:
     """Return a line that says how many test users have too few ratings to be judged."""
     data = pipeline.data
-    if not data.cold:
+    if not data.cold or data.split == "melu":  # its tasks have from 13 to 100 ratings, which others have not
         return []
     need, kept = data.supports[-1] + data.queries, len(data.tasks("test"))
     everyone = data.test_users()
     if kept == everyone:
         return []
-    return [f"{everyone - kept} of {everyone} test users have fewer than {need} ratings (supports + queries): left out"]
+    few = f"{everyone - kept} of {everyone} test {data.unit} have fewer than {need} ratings"
+    return [f"{few} (supports + queries): left out"]
 
 
 def validation_row(pipeline: Pipeline, method: str, support: str, choice: dict[str, Any]) -> dict[str, Any]:
     """Return the line of metrics.jsonl of what validation tasks chose for a method at a support size or on streams."""
-    on_tasks = support != "stream"
+    judge, kind = pipeline.judge, support if support in ("stream", "warm") else "tasks"
+    cell, size = (judge.cells[:1] + support.split())[-2:] if kind == "tasks" else ("warm", None)
+    if kind == "stream":
+        cell = judge.cells[0]
+    users = judge.validation_users(cell) if kind == "tasks" else None
     values = (
-        pipeline.cfg.pipeline.rounds, "evaluate", "validation", "tasks" if on_tasks else STREAM, method, "user-cold",
-        int(support) if on_tasks else None, pipeline.steps, pipeline.judge.metric, choice["value"], None,
-        pipeline.judge.validation_users() if on_tasks else None, int(pipeline.cfg.seed), choice["chosen"],
+        pipeline.cfg.pipeline.rounds, "evaluate", "validation", STREAM if kind == "stream" else judge.protocol.name,
+        method, cell, size if size is None else int(size), pipeline.steps, judge.metric, choice["value"], None,
+        users, int(pipeline.cfg.seed), choice["chosen"],
     )  # fmt: skip
     return dict(zip(KEYS, values, strict=True))
 
@@ -204,13 +219,9 @@ def test_rows(pipeline: Pipeline, chosen: dict[str, Any], scores: list[Score]) -
             lines.append(validation_row(pipeline, method, support, choice))
     groups: dict[tuple[str, str | None], list[Score]] = {}
     for score in scores:
-        key = (
-            "stream"
-            if score.protocol.startswith("prequential")
-            else None
-            if score.support is None
-            else str(score.support)
-        )
+        key = None if score.support is None else place_of(pipeline.judge, score.cell, score.support)
+        if score.protocol.startswith("prequential") or (score.cell == "warm" and pipeline.judge.lists):
+            key = "stream" if score.protocol.startswith("prequential") else "warm"
         groups.setdefault((score.method, key), []).append(score)
     for (method, key), group in groups.items():
         params = chosen.get(method, {}).get(key or "", {}).get("chosen")

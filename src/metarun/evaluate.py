@@ -222,7 +222,7 @@ class Judge:
         ids = torch.cat([stream.context["key"] for stream in streams])
         with rule.set(point):
             found = self.stream_losses(rule, streams)
-        return [self.score(STREAM, method, "user-cold", None, name, ids, values) for name, values in found.items()]
+        return [self.score(STREAM, method, self.cells[0], None, name, ids, values) for name, values in found.items()]
 
     def hindsight(self, rule: Rule, method: str) -> list[Score]:
         """Return the scores of the grid point that turns out best on the test streams: a bound, not a method."""

@@ -17,14 +17,15 @@ class Spec:
     tables: dict[str, Tensor] = field(default_factory=dict)  # side information per id: {"item": (items, features)}
     context: int = 0  # width of context["features"], what is known about a task before any label
     outputs: int = 1  # C
+    task: str = "user"  # what a task is, and the head is the vector of: "user" or "item"
 
 
 class Model(nn.Module):
     """Backbone, head and objective; forward goes from inputs to outputs at the head's start."""
 
-    def __init__(self, backbone: Any, head: Any, objective: Any) -> None:
+    def __init__(self, backbone: Any, head: Any, objective: Any, task: str = "user") -> None:
         super().__init__()
-        self.backbone, self.head, self.objective = backbone, head, objective
+        self.backbone, self.head, self.objective, self.task = backbone, head, objective, task
 
     def features(self, x: Any) -> Tensor:
         """Return the features (B, D) of inputs; (B, 1 + N, D) where x["others"] (B, N) is ranked against x["item"]."""

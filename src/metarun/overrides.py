@@ -15,7 +15,7 @@ from metarun import options
 from metarun.errors import MetarunError, did_you_mean
 from metarun.schema import OPEN
 
-VERBS = ("list", "show", "data", "report")
+VERBS = ("list", "show", "data", "report", "recommend", "update")
 _POINTS = 24
 """The most combinations of a sweep that are composed before it starts."""
 _MINE = re.compile(r"^(\+\+|\+|~)?tuned\.")

@@ -6,15 +6,23 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
+from metarun import options
 from metarun.errors import MetarunError
+
+ROWS_IN_TIME = "rows in time"
+RETRAINED = "baseline/retrained"
 
 
 def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
     """Raise MetarunError for an impossible pair, in words that say which option to change."""
-    split = OmegaConf.select(cfg, "dataset.split")
-    if split == "warm_80_20" and strategies:
+    split, unit = OmegaConf.select(cfg, "dataset.split"), OmegaConf.select(cfg, "dataset.tasks") or "users"
+    if split == "melu" and unit == "items":
+        raise MetarunError("dataset.tasks=items: the tasks of dataset.split=melu are users; use dataset.split=cells")
+    check_passes(cfg, strategies)
+    check_ranking(cfg, strategies)
+    if split in ("warm_80_20", "recbole") and strategies:
         raise MetarunError(
-            "dataset.split=warm_80_20 has no unseen users to adapt to, so "
+            f"dataset.split={split} has no unseen users to adapt to, so "
             f"strategy={','.join(strategies)} has no task: use dataset.split=cold, or strategy=[] for pretraining alone"
         )
     if OmegaConf.select(cfg, "evaluate.prequential") and split != "time":
@@ -26,8 +34,81 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
         family = name.split("/")[0]
         key = f"strategy.{family}.rule.moves" if family == "adaptive" else f"strategy.{family}.moves"
         streamed = family in ("online", "adaptive") or OmegaConf.select(cfg, "evaluate.prequential")
-        if streamed and OmegaConf.select(cfg, key) == "all":
+        moves = OmegaConf.select(cfg, key)
+        if streamed and moves not in (None, "head", "users" if unit == "users" else "items"):
             raise MetarunError(
-                f"{key}=all adapts the rows of a whole task, which a stream does not know in advance: use {key}=head"
-                + ("" if family in ("online", "adaptive") else ", or evaluate.prequential=false")
+                f"{key}={moves} adapts the rows of a whole task, which a stream does not know in advance: use "
+                f"{key}=head" + ("" if family in ("online", "adaptive") else ", or evaluate.prequential=false")
             )
+
+
+def check_ranking(cfg: DictConfig, strategies: Sequence[str]) -> None:
+    """Raise MetarunError where ratings and interactions are mixed up."""
+    ranks = "objective/ranking" in cfg.composed.options
+    metric, split = OmegaConf.select(cfg, "evaluate.metric"), OmegaConf.select(cfg, "dataset.split")
+    positive, candidates = (OmegaConf.select(cfg, key) for key in ("dataset.positive", "evaluate.candidates"))
+    if ranks == (metric in ("rmse", "mae")):
+        other = "a list: evaluate.metric=ndcg, precision, recall, map, mrr or hit" if ranks else "an error of ratings"
+        raise MetarunError(
+            f"evaluate.metric={metric} does not fit objective={'ranking' if ranks else 'squared'}, which is judged by "
+            f"{other}" + (", or evaluate=lists" if ranks else ": evaluate.metric=rmse or mae, or objective=ranking")
+        )
+    if not ranks:
+        for key, value in (("dataset.positive", positive), ("evaluate.candidates", candidates)):
+            if value is not None:
+                raise MetarunError(f"{key}={value} is for rankings: add objective=ranking, or leave it at null")
+        if split == "recbole":
+            raise MetarunError("dataset.split=recbole is a protocol of rankings: use +experiment=movielens_recbole")
+        return
+    if OmegaConf.select(cfg, "evaluate.prequential"):
+        raise MetarunError("evaluate.prequential=true predicts ratings one by one, which objective=ranking does not")
+    if positive is None and "dataset/movielens" in cfg.composed.options:
+        raise MetarunError(
+            "objective=ranking ranks interactions: say from which rating a row counts as one, dataset.positive=4, or "
+            "dataset.positive=0.5 for every row"
+        )
+    for name in strategies:
+        family = name.split("/")[0]
+        key = f"strategy.{family}.rule.moves" if family == "adaptive" else f"strategy.{family}.moves"
+        if OmegaConf.select(cfg, key) not in (None, "head", "users"):
+            raise MetarunError(f"{key}={OmegaConf.select(cfg, key)} cannot be ranked: use {key}=head")
+        if name in ("meta/ridge", "meta/ials") and OmegaConf.select(cfg, "strategy.meta.learns") == "all":
+            raise MetarunError(
+                "strategy.meta.learns=all moves the items under the sums that objective=ranking keeps of the whole "
+                "catalogue: use strategy.meta.learns=head"
+            )
+    if split == "recbole":
+        for name in OmegaConf.select(cfg, "evaluate.against") or []:
+            if not str(name).startswith("baseline/"):
+                raise MetarunError(
+                    f"evaluate.against={name}: dataset.split=recbole judges known users by all their rows; of "
+                    "strategies only those under baseline/ need no new users"
+                )
+
+
+def check_passes(cfg: DictConfig, strategies: Sequence[str]) -> None:
+    """Keep rules that pass over the ratings of everybody and rules that adapt to tasks apart."""
+    split = OmegaConf.select(cfg, "dataset.split")
+    named = [("strategy", name) for name in strategies]
+    named += [("evaluate.against", str(name)) for name in OmegaConf.select(cfg, "evaluate.against") or []]
+    named += [("evaluate.reference", str(OmegaConf.select(cfg, "evaluate.reference")))]
+    passing = [name for name in options.names("strategy") if ROWS_IN_TIME in options.header(f"strategy/{name}").needs]
+    for key, name in named:
+        if name in passing and split != "stream":
+            raise MetarunError(
+                f"{key}={name} learns from the ratings of all users in one stream, dataset.split={split} deals them "
+                "out to tasks: use dataset.split=stream (metarun +experiment=movielens_online)"
+            )
+        if name not in passing and split == "stream":
+            raise MetarunError(
+                f"{key}={name} adapts to tasks, dataset.split=stream is one pass over the ratings of all users: "
+                f"allowed are {', '.join(passing)} (metarun +experiment=movielens_online); or use dataset.split=time"
+            )
+    if split != "time" and RETRAINED in [name for _, name in named]:
+        raise MetarunError(
+            f"{RETRAINED} pretrains again when time has gone on, which it does not with "
+            f"dataset.split={split}: use dataset.split=time, or leave it out"
+        )
+    rounds = OmegaConf.select(cfg, "pipeline.rounds")
+    if split == "stream" and rounds != 1:
+        raise MetarunError(f"pipeline.rounds={rounds}: dataset.split=stream passes once over the ratings; allowed is 1")

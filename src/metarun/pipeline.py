@@ -17,12 +17,14 @@ from metarun.rule import Batch, Rule
 from metarun.stages.fold import Online, Plan, Transfer, pooled
 from metarun.stages.loop import fit
 from metarun.stages.meta import Meta
-from metarun.stages.pretrain import Pretrain
+from metarun.stages.pretrain import Pretrain, Sweeps
 from metarun.store import Store
 from metarun.streams import start
 from metarun.tasks import encode
 
 Tensors = dict[str, Tensor]
+
+RETRAINED = "baseline/retrained"
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Product:
     method: str | None
     model: Tensors
     rule: Tensors | None = None
-    value: float = float("inf")  # the validation metric after the stage
+    value: float = float("inf")  # the less the better: the validation metric after the stage, or its negative
 
 
 @dataclass
@@ -94,6 +96,8 @@ class Pipeline:
 
     def alone(self, method: str, pretrained: Tensors) -> Product:
         """Return a method's product from the pretrained model with the steps of all rounds; baselines have no stage."""
+        if method == RETRAINED:
+            return Product(method, self.retrained())
         if method.startswith("baseline/"):
             return Product(method, pretrained)
         return self.stage(f"own-{method.replace('/', '-')}", method, self.cfg.pipeline.rounds, pretrained, None)
@@ -124,17 +128,30 @@ class Pipeline:
             if current is not None:
                 model.load_state_dict(current)
             task = build.pretraining(self.cfg, model, self.data.spec)
-            source = self.data.source(task.rows, int(self.cfg.seed), number)
+            source = self.data.source(getattr(task, "rows", 1), int(self.cfg.seed), number)
             task.begin(source.labels())
-            steps = task.epochs * len(source)
-            stage = Pretrain(task, steps, int(self.cfg.seed))
-            seconds = self.fit(stage, source.batch, steps, key, f"pretrain, round {number}", clip=None)
+            name = f"pretrain, round {number}"
+            if hasattr(task, "sweep"):
+                steps = task.sweeps
+                seconds = self.fit(Sweeps(task), lambda _: source, steps, key, name, clip=None)
+            else:
+                steps = task.epochs * len(source)
+                stage = Pretrain(task, steps, int(self.cfg.seed))
+                seconds = self.fit(stage, source.batch, steps, key, name, clip=None)
             task.finish(source.users())
             users = self.data.columns.user_features
             content = {"model": cpu(model.state_dict()), "users": task.known({"features": users}).detach()}
             found = self.finish(key, number, "pretrain", content, steps, seconds, None)
         self.count(found)
         return dict(found["model"])
+
+    def retrained(self) -> Tensors:
+        """Return what pretraining from scratch makes of all rows so far, done again after each round."""
+        source, model = self.source, {}
+        for number in range(1, self.cfg.pipeline.rounds + 1):
+            model = self.pretrain(f"own-{number}-retrain", number + 1, None)  # as if before the next round
+        self.source = source
+        return model
 
     def stage(self, key: str, method: str, number: int, start: Tensors, learned: Tensors | None) -> Product:
         """Run one strategy's stage from a model, or load what it left."""
@@ -198,6 +215,18 @@ class Pipeline:
 
     # ------------------------------------------------------------------ what they share
 
+    def ready(self, method: str, product: Product) -> Rule:
+        """Return a method's rule as it is judged: with what it learned, or prepared where it has no stage."""
+        model = build.model(self.cfg, self.data.spec)
+        model.load_state_dict(product.model)
+        rule = build.rule(self.cfg, method, model)
+        if product.rule is None:
+            self.prepare(rule, self.cfg.pipeline.rounds)
+        else:
+            rule.load_state_dict(product.rule)
+        rule.requires_grad_(False)
+        return rule
+
     def prepare(self, rule: Rule, number: int) -> None:
         """Let a rule estimate its constants from the training users of a round."""
 
@@ -211,7 +240,7 @@ class Pipeline:
 
     def validate(self, rule: Rule) -> float:
         """Return the validation metric at the values of the config, as the mean over support sizes."""
-        if not self.data.cold:
+        if not self.judge.cells:
             return float("inf")
         tasks = self.judge.validating(rule)
         values = [self.judge.validation(rule, support, tasks) for support in self.judge.supports]
@@ -228,11 +257,11 @@ class Pipeline:
         self, key: str, number: int, method: str, content: Any, steps: int, seconds: float, value: float | None
     ) -> dict[str, Any]:
         """Keep what a stage leaves, with its line of metrics."""
-        users = None if value is None else self.judge.validation_users()
+        users, cell = None if value is None else self.judge.validation_users(), (self.judge.cells or ["user-cold"])[0]
         row = {
-            "round": number, "stage": key, "split": "validation", "protocol": "tasks", "method": method,
-            "cell": "user-cold", "support": None, "step": steps, "metric": self.judge.metric,
-            "value": value if value is not None and value < float("inf") else None,
+            "round": number, "stage": key, "split": "validation", "protocol": self.judge.protocol.name,
+            "method": method, "cell": cell, "support": None, "step": steps, "metric": self.judge.metric,
+            "value": self.judge.sign * value if value is not None and value < float("inf") else None,
             "ci95": None, "n": users, "seed": int(self.cfg.seed), "params": None,
         }  # fmt: skip
         kept: dict[str, Any] = {**content, "steps": steps, "seconds": seconds, "config": self.plain}

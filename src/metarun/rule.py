@@ -56,7 +56,8 @@ class Rule(nn.Module):
     """Rows per update when a task's support arrives; None: all at once."""
 
     moves: str = "head"
-    """"all": the engine tells each task which rows of the backbone's tables it looks up, as `context["rows"]`."""
+    """Anything but "head": the engine tells each task which rows of the backbone's tables it looks up, as
+    `context["rows"]`."""
 
     tune: dict[str, list[float]] | None = None
     """Grid of attribute values that validation tasks choose from, per support size."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from metarun import build, manifest, report, resume
+from metarun import build, contest_stream, manifest, report, resume
 from metarun.config import run_folder
 from metarun.contest import contest
 from metarun.evaluate import Judge
@@ -37,6 +37,10 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 def work(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float) -> dict[str, Any]:
     """Do what is left of a run and return its summary."""
     manifest.start(folder, cfg, described)
+    if cfg.dataset.split == "stream":
+        summary = contest_stream.contest(cfg, data, folder, described, began)
+        manifest.finish(folder)
+        return summary
     judge = Judge(
         data,
         metric=cfg.evaluate.metric,
@@ -44,6 +48,8 @@ def work(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], be
         stream_rows=cfg.evaluate.stream_rows,
         chunk=cfg.evaluate.chunk,
         vmapped=cfg.trainer.vmap,
+        rank_at=cfg.evaluate.rank_at,
+        candidates=cfg.evaluate.candidates,
     )
     pipeline = Pipeline(cfg, data, folder, judge)
     products = pipeline.run()

@@ -30,8 +30,10 @@ def encode(rule: Rule, stream: Stream) -> Stream:
     Raises:
         MetarunError: the rule moves table rows, which a stream of single rows does not know in advance.
     """
-    if rule.moves == "all":
-        raise MetarunError("moves=all adapts the rows of a whole task, which a stream does not know: use moves=head.")
+    if rule.moves != "head":
+        raise MetarunError(
+            f"moves={rule.moves} adapts the rows of a whole task, which a stream does not know: use moves=head."
+        )
     if rule.sees == "features":
         return stream._replace(batch=stream.batch._replace(x=flat(rule.model.features, stream.batch.x)))
     return stream

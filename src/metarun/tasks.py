@@ -38,7 +38,7 @@ def encode(rule: Rule, task: Task) -> Task:
             return batch._replace(x=flat(rule.model.features, batch.x))
 
         return task._replace(support=seen(task.support), query=seen(task.query))
-    return gather(rule, task) if rule.moves == "all" else task
+    return gather(rule, task) if rule.moves != "head" else task
 
 
 def flat(function: Callable[[Any], Tensor], x: Any) -> Tensor:

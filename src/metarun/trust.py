@@ -15,6 +15,18 @@ def trusted() -> tuple[str, ...]:
     return (*PREFIXES, *(part for part in extra if part))
 
 
+def check_home(key: str, target: str, found: object) -> None:
+    """Raise MetarunError unless what a `_target_` leads to is from a trusted package itself.
+
+    The name alone would not do: torch.serialization.os.system begins with torch too.
+    """
+    home = str(getattr(found, "__module__", None))
+    if not any(home == package or home.startswith(f"{package}.") for package in trusted()):
+        raise MetarunError(
+            f"{key}={target}: leads to something of '{home}', which is not trusted; give a class of {', '.join(trusted())}"
+        )
+
+
 def check_target(key: str, target: object) -> None:
     """Raise MetarunError unless the `_target_` found at `key` lies in a trusted package."""
     if isinstance(target, str) and any(target.startswith(f"{package}.") for package in trusted()):

@@ -269,7 +269,7 @@ def test_tags_are_seen_of_all_known_users_and_over_time_of_nobody() -> None:
 
 @pytest.mark.skipif("METARUN_DATA" not in os.environ, reason="METARUN_DATA names no folder with real data")
 def test_real_tags_of_training_users_are_seen() -> None:
-    data = MovieLens("latest-small", None, None, "cold", 0, [0, 5], 10, rounds=1)
+    data = MovieLens("latest-small", None, None, split="cold", split_seed=0, supports=[0, 5], queries=10, rounds=1)
     tags, judged = data.ratings.tags, users_of(data, VALIDATION) | users_of(data, TEST)
     seen = {tuple(pair) for pair in data.spec.tables["item"][:, tags[:, 2].min() :].nonzero().tolist()}
     by_role: dict[bool, set[tuple[int, int]]] = {True: set(), False: set()}

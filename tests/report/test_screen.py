@@ -72,7 +72,7 @@ def test_several_runs_and_csv(summary, console, tmp_path):
     assert len(rows) == 2 * (6 * 13 * 2 + 2 * 16 * 4)
     chosen = [r for r in rows if r["chosen"] == "True" and r["run_id"] == "77aa77aa" and r["metric"] == "rmse"]
     assert [r["support"] for r in chosen] == ["0", "1", "3", "5", "10", "20"]
-    assert float(chosen[1]["difference"]) == summary["paired"]["1"]["meta/maml"]["difference"]
+    assert float(chosen[1]["difference"]) == summary["paired"]["user-cold"]["1"]["meta/maml"]["difference"]
     assert {r["cell"] for r in rows if r["metric"] == "lift"} == {""}
 
 

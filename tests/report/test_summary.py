@@ -30,7 +30,7 @@ def test_support_values_by_hand():
 
 def test_paired_values_by_hand():
     scores = [score("meta/maml", [0.5, 1.0], "mae"), score("baseline/ridge", [1.0, 2.0], "mae")]
-    pair = paired_values(scores, "baseline/ridge", "mae")["1"]
+    pair = paired_values(scores, "baseline/ridge", "mae")["user-cold"]["1"]
     assert list(pair) == ["meta/maml"]
     assert pair["meta/maml"]["difference"] == -0.75
     assert pair["meta/maml"]["ci95"] == pytest.approx(12.7062 * (0.125**0.5) / 2**0.5)

@@ -53,7 +53,7 @@ def test_a_wide_terminal_spells_the_intervals(summary):
 
 
 def test_marks(summary):
-    sizes, pairs = summary["test"]["user-cold"], summary["paired"]
+    sizes, pairs = summary["test"]["user-cold"], summary["paired"]["user-cold"]
     table = text(support_table(summary, width=80))
     chosen = next(row for row in table.splitlines() if row.startswith("→"))
     best = min(m["rmse"]["value"] for m in sizes["1"].values())

@@ -6,7 +6,7 @@ def with_pairs(summarise, **differences):
         size[1:]: {"meta/ridge": {"difference": d, "ci95": 0.004, "n": 300, "against": "baseline/ridge"}}
         for size, d in differences.items()
     }
-    return verdict(summarise({"meta/ridge": (1, 1)}, paired=paired))
+    return verdict(summarise({"meta/ridge": (1, 1)}, paired={"user-cold": paired}))
 
 
 def test_significant_everywhere(summarise):
@@ -33,7 +33,7 @@ def test_higher_is_better(summarise):
         summarise(
             {"meta/ridge": (1, 1)},
             metric="ndcg@10",
-            paired={"1": {"meta/ridge": {"difference": 0.02, "ci95": 0.01, "n": 3, "against": "baseline/ridge"}}},
+            paired={"user-cold": {"1": {"meta/ridge": {"difference": 0.02, "ci95": 0.01, "n": 3}}}},
         )
     )
     assert "its nDCG@10 is significantly above baseline/ridge by .020 at support 1" in words

@@ -19,6 +19,9 @@ class MatrixFactorisation(nn.Module):
 
     side: float = 1.0
 
+    content: bool = False
+    """Whether anything is known about an item that nobody rated."""
+
     mean: Tensor
 
     def __init__(self, dim: int, bias: bool, *, spec: Spec) -> None:
@@ -49,15 +52,16 @@ class MatrixFactorisation(nn.Module):
         """Names of the tensors that a column of ids looks up by row; a task that moves them gathers its rows first."""
         return {"item": ["vectors.weight", "item_bias"] if self.bias else ["vectors.weight"]}
 
-    def vector(self, item: Tensor) -> Tensor:
-        """Return item vectors (..., K)."""
+    def vector(self, item: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return item vectors (..., K); kept: factor (...) on what is the item's own, 0 as if nobody had rated it."""
         vectors: Tensor = self.vectors(item)
-        return vectors
+        return vectors if kept is None else vectors * kept[..., None]
 
-    def offset(self, item: Tensor) -> Tensor:
-        """Return mean + item bias (...)."""
+    def offset(self, item: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return mean + item bias (...); kept: factor (...) on what is the item's own."""
         assert self.item_bias is not None
-        return self.mean + self.item_bias[item]
+        own = self.item_bias[item]
+        return self.mean + (own if kept is None else own * kept)
 
     def forward(self, x: dict[str, Tensor]) -> Tensor:
         """Return features (..., K + 2), or (..., K) without bias, of x["item"] (...)."""

@@ -17,6 +17,8 @@ class FeatureFactorisation(MatrixFactorisation):
     training users and fails the new ones; small features slow it down.
     """
 
+    content = True
+
     table: Tensor
 
     def __init__(self, dim: int, bias: bool, side: float, *, spec: Spec) -> None:
@@ -32,17 +34,19 @@ class FeatureFactorisation(MatrixFactorisation):
         """Names of the tensors that a column of ids looks up by row."""
         return {"item": [*super().tables["item"], "table"]}
 
-    def vector(self, item: Tensor) -> Tensor:
-        """Return item vectors (..., K)."""
+    def vector(self, item: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return item vectors (..., K); kept: factor (...) on what is the item's own, 0 as if nobody had rated it."""
         # The product is taken of the rows asked for or of the whole table, whichever are fewer.
         if item.numel() < len(self.table):
-            return super().vector(item) + embedding(item, self.table) @ self.to_vector
-        return embedding(item, self.vectors.weight + self.table @ self.to_vector)
+            return super().vector(item, kept) + embedding(item, self.table) @ self.to_vector
+        known = self.table @ self.to_vector
+        if kept is not None:
+            return super().vector(item, kept) + embedding(item, known)
+        return embedding(item, self.vectors.weight + known)
 
-    def offset(self, item: Tensor) -> Tensor:
-        """Return mean + item bias (...)."""
-        assert self.item_bias is not None
+    def offset(self, item: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return mean + item bias (...); kept: factor (...) on what is the item's own."""
         assert self.to_bias is not None
         if item.numel() < len(self.table):
-            return super().offset(item) + embedding(item, self.table) @ self.to_bias
-        return self.mean + (self.item_bias + self.table @ self.to_bias)[item]
+            return super().offset(item, kept) + embedding(item, self.table) @ self.to_bias
+        return super().offset(item, kept) + (self.table @ self.to_bias)[item]

@@ -115,9 +115,9 @@ def _tags(known: catalogue.Catalogue, user_ids: NDArray[np.int64]) -> NDArray[np
     return np.unique(found[found[:, 0] >= 0], axis=0)
 
 
-def positions(ids: NDArray[Any], known: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return for each id its position in the ascending `known`, or -1; same shape as `ids`."""
-    if known[-1] < TABLE:
+def positions(ids: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int32]:
+    """Return for each id, number or text, its position in the ascending `known`, or -1; same shape as `ids`."""
+    if known.dtype.kind == "i" and known[-1] < TABLE and min(known[0], ids.min(initial=0)) >= 0:
         table = np.full(int(known[-1]) + 2, -1, dtype=np.int32)
         table[known] = np.arange(len(known), dtype=np.int32)
         return np.asarray(table[np.minimum(ids, ids.dtype.type(known[-1] + 1))])

@@ -43,7 +43,7 @@ def users(genders: Sequence[str], ages: Sequence[int], occupations: Sequence[str
         _one_hot([AGES[age_group(age)] for age in ages], list(AGES.values()), "age"),
         _one_hot(occupations, known, "occupation"),
     ]
-    return _join(parts, len(genders))
+    return joined(parts, len(genders))
 
 
 def items(titles: Sequence[str], genres: Sequence[Sequence[str]], tags: Sequence[str] = ()) -> Table:
@@ -57,7 +57,7 @@ def items(titles: Sequence[str], genres: Sequence[Sequence[str]], tags: Sequence
     pairs = [(i, column[genre]) for i, some in enumerate(genres) for genre in some]
     if pairs:
         multi_hot[tuple(np.array(pairs).T)] = 1
-    return _join(
+    return joined(
         [
             Table(multi_hot, [f"genre={genre}" for genre in known]),
             _years(titles),
@@ -94,7 +94,7 @@ def _years(titles: Sequence[str]) -> Table:
     standardised = np.where(known, (years - years[known].mean()) / spread, 0.0).astype(np.float32)
     decades = [f"{int(year) // 10 * 10}s" if year else "" for year in years]
     one_hot = _one_hot(decades, sorted(set(decades) - {""}), "decade")
-    return _join([Table(standardised[:, None], ["year"]), one_hot], len(titles))
+    return joined([Table(standardised[:, None], ["year"]), one_hot], len(titles))
 
 
 def _one_hot(values: Sequence[str], known: Sequence[str], name: str) -> Table:
@@ -102,6 +102,7 @@ def _one_hot(values: Sequence[str], known: Sequence[str], name: str) -> Table:
     return Table(hot.astype(np.float32).reshape(len(values), len(known)), [f"{name}={value}" for value in known])
 
 
-def _join(tables: Sequence[Table], rows: int) -> Table:
+def joined(tables: Sequence[Table], rows: int) -> Table:
+    """Return tables of the same rows side by side."""
     values = np.concatenate([np.zeros((rows, 0), dtype=np.float32), *(table.values for table in tables)], axis=1)
     return Table(values, [name for table in tables for name in table.names])

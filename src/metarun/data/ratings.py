@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from metarun.errors import MetarunError
 
-Ids = NDArray[np.int64]
+Ids = NDArray[Any]
+"""Ids as in the files: int64, or text of fixed width (<U) where not all are whole numbers."""
 
 ARRAYS = (
     "user", "item", "value", "time", "offsets", "user_ids", "item_ids", "user_features", "item_features", "tags"
@@ -42,6 +43,7 @@ class Ratings:
     item_features: NDArray[np.float32]  # (M, Fi); zeros in the columns of tags, which a view fills by who may be seen
     item_feature_names: list[str]
     tags: NDArray[np.int32]  # (A, 3) user, item, column of item_features, ascending; A = 0 without tags
+    feedback: str = "explicit"  # explicit: `value` is a rating; implicit: the weight of an interaction, scale from 0
 
     @property
     def n_users(self) -> int:
@@ -99,6 +101,8 @@ def keep_users(ratings: Ratings, users: str | None) -> Ratings:
         )
     low, high = (int(part) for part in match.groups())
     ids = ratings.user_ids
+    if ids.dtype.kind != "i":
+        raise MetarunError(f"dataset.users={users}: the user ids of {ratings.name} are text ('{ids[0]}'), not numbers.")
     first, stop = int(np.searchsorted(ids, low)), int(np.searchsorted(ids, high, side="right"))
     if first == stop:
         raise MetarunError(

@@ -11,11 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metarun.data import cells, melu
 from metarun.data.implicit import interactions
+from metarun.data.known_users import KnownUsers
 from metarun.data.ratings import Ratings
 from metarun.data.source import Source
-from metarun.data.split import META, SLICE, SOURCE, TEST, VALIDATION, WARM, Segments, hashed, roles, segments
-from metarun.data.tasks_of_users import Columns, UserTasks, WarmTasks
+from metarun.data.split import CHOOSE, META, SLICE, SOURCE, TEST, VALIDATION, WARM, Segments, hashed, segments
+from metarun.data.tasks_of_users import Columns, PairedTasks, UserTasks
+from metarun.data.transposed import transposed
 from metarun.errors import MetarunError
 from metarun.model import Spec
 from metarun.rule import Task
@@ -30,6 +33,9 @@ class Recommendation(pl.LightningDataModule):
     pretraining, then slices in time order with the users that are new in each).
     """
 
+    larger = "choose a larger dataset.version"
+    """What to do about too few ratings."""
+
     def __init__(
         self,
         split: str,
@@ -41,13 +47,14 @@ class Recommendation(pl.LightningDataModule):
         positive: float | None = None,
         core: int | None = None,
         negatives: int = 0,
+        tasks: str = "users",
     ) -> None:
-        """positive, core: see `interactions`; negatives: items that each interaction is ranked against, 0 for ratings."""
+        """positive, core: see `interactions`; negatives: items that an interaction is ranked against, 0 for ratings."""
         super().__init__()
         self.split, self.split_seed, self.rounds = split, split_seed, rounds
         self.supports, self.queries = sorted(set(supports)), queries
         self.positive, self.core, self.negatives = positive, core, negatives
-        self.by_time = split == "time"
+        self.by_time, self.unit = split == "time", tasks
 
     def read(self) -> Ratings:
         """Return the ratings."""
@@ -55,13 +62,16 @@ class Recommendation(pl.LightningDataModule):
 
     @cached_property
     def ratings(self) -> Ratings:
-        """The ratings, read once, or what of them counts as an interaction."""
-        return interactions(self.read(), self.positive, self.core)
+        """The ratings, read once, or what of them counts as an interaction; the users of the table are the tasks."""
+        table = interactions(self.read(), self.positive, self.core)
+        if self.split == "melu":
+            table = melu.merged(table)
+        return transposed(table) if self.unit == "items" else table
 
     @cached_property
     def segments(self) -> Segments:
         """The rows by user and role."""
-        role = roles(self.split, self.ratings, self.split_seed, self.rounds)
+        role = cells.roles(self.split, self.unit, self.ratings, self.split_seed, self.rounds)
         return segments(self.ratings, role, self.split_seed, self.by_time)
 
     @cached_property
@@ -70,9 +80,14 @@ class Recommendation(pl.LightningDataModule):
         return Columns(self.ratings, self.segments, self.negatives)
 
     @property
+    def cells(self) -> list[str]:
+        """The kinds of unseen tasks to be judged on, the one that names the winner first."""
+        return cells.cells(self.split, self.unit)
+
+    @property
     def cold(self) -> bool:
-        """Whether there are unseen users to be judged on."""
-        return self.split != "warm_80_20"
+        """Whether there are unseen users or items to be judged on."""
+        return bool(self.cells)
 
     def nobody(self) -> dict[str, Tensor]:
         """Return the context of the average training user, for one state that serves all."""
@@ -100,7 +115,7 @@ class Recommendation(pl.LightningDataModule):
             table[tags[:, 1], tags[:, 2]] = 1
         features = torch.from_numpy(table)
         sizes = {"item": self.ratings.n_items, "user": self.ratings.n_users}
-        return Spec(sizes, {"item": features}, self.ratings.user_features.shape[1])
+        return Spec(sizes, {"item": features}, self.ratings.user_features.shape[1], task=self.unit[:-1])
 
     def describe(self) -> dict[str, object]:
         """Return the dataset as resolved, for the manifest."""
@@ -113,10 +128,12 @@ class Recommendation(pl.LightningDataModule):
             "items": self.ratings.n_items,
         }
 
-    def chosen(self, role: int, at_least: int, new: bool = False) -> NDArray[np.int64]:
-        """Return the segments of a role with enough rows; `new`: only of users with no earlier row."""
+    def chosen(self, role: int, at_least: int, new: bool = False, most: int | None = None) -> NDArray[np.int64]:
+        """Return the segments of a role with enough rows (at most `most`); `new`: only of users with no earlier row."""
         s = self.segments
         keep = (s.role == role) & (s.count >= at_least)
+        if most is not None:
+            keep &= s.count <= most
         if new:
             earliest = np.full(self.ratings.n_users, 255, np.int64)
             rank = {r: i for i, r in enumerate([SOURCE, *range(SLICE + 1, SLICE + 1 + self.rounds), VALIDATION, TEST])}
@@ -159,45 +176,68 @@ class Recommendation(pl.LightningDataModule):
         """Return random tasks of the training users of all rounds up to this one."""
         return self.user_tasks(self.training_segments(round, slices), f"round {round}", seed=seed, random=True)
 
-    def tasks(self, split: str) -> UserTasks:
-        """Return the fixed tasks of unseen users, "validation" or "test"."""
-        role = {"validation": VALIDATION, "test": TEST}[split]
-        return self.user_tasks(self.chosen(role, self.supports[-1] + self.queries, new=self.by_time), split)
+    def source_users(self) -> int:
+        """Return how many users have source ratings."""
+        return len(np.unique(self.segments.user[self.segments.role == SOURCE]))
 
-    def test_users(self) -> int:
-        """Return how many test users there are, with however few ratings."""
-        return len(self.chosen(TEST, 1, new=self.by_time))
+    def tasks(self, split: str, cell: str | None = None) -> UserTasks | PairedTasks:
+        """Return the fixed tasks of an unseen cell (the first if None), "validation" or "test"."""
+        part = cells.parts(self.split, split, cell or self.cells[0])
+        if part.query == part.support:
+            least = part.smallest or self.supports[-1] + self.queries
+            return self.user_tasks(self.chosen(part.support, least, new=self.by_time, most=part.largest), split)
+        few = max(1, self.queries // 4)
+        found = self.paired(self.chosen(part.support, self.supports[-1]), self.chosen(part.query, few), self.queries)
+        if not len(found):
+            raise self.too_few(split, f"{self.supports[-1]} ratings of old items and {few} of new ones")
+        return found
+
+    def paired(self, known: NDArray[np.int64], asked: NDArray[np.int64], queries: int | None = None) -> PairedTasks:
+        """Return tasks of the users that have both a segment to adapt on and one to be asked about."""
+        user = self.segments.user
+        asked = asked[np.isin(user[asked], user[known])]
+        known = known[np.isin(user[known], user[asked])]
+        return PairedTasks(self.columns, self.segments, known, asked, self.supports[-1], queries)
+
+    def test_users(self, cell: str | None = None) -> int:
+        """Return how many test users a cell has, with however few ratings."""
+        return len(self.chosen(cells.parts(self.split, "test", cell or self.cells[0]).query, 1, new=self.by_time))
 
     def user_tasks(self, chosen: NDArray[np.int64], what: str, seed: int = 0, random: bool = False) -> UserTasks:
         """Return tasks over segments; raises MetarunError where no user has enough ratings."""
         if not len(chosen) and random:
             raise self.nobody_new(what)
         if not len(chosen):
-            raise MetarunError(
-                f"no user of {what} in {self.ratings.name} (split {self.split}) has {self.supports[-1] + self.queries} "
-                "ratings: lower dataset.supports or dataset.queries, or choose a larger dataset.version."
-            )
+            raise self.too_few(what, f"{self.supports[-1] + self.queries} ratings")
         name = crc32(what.encode())
         return UserTasks(
             self.columns, self.segments, chosen, self.supports, self.queries,
             seed=seed, name=name, random=random, by_time=self.by_time,
         )  # fmt: skip
 
+    def too_few(self, what: str, rows: str) -> MetarunError:
+        """Return the error for a cell without tasks."""
+        return MetarunError(
+            f"no {self.unit[:-1]} of {what} in {self.ratings.name} (split {self.split}) has {rows}: "
+            f"lower dataset.supports or dataset.queries, or {self.larger}."
+        )
+
     def nobody_new(self, what: str) -> MetarunError:
         """Return the error for a round without users to learn on."""
         return MetarunError(
             f"no new user of {what} in {self.ratings.name} (split {self.split}) has 2 ratings: "
-            "lower pipeline.rounds, or choose a larger dataset.version."
+            f"lower pipeline.rounds, or {self.larger}."
         )
 
-    def warm_tasks(self) -> WarmTasks | None:
-        """Return known users with their withheld rows; None where the split withholds none."""
+    def warm_tasks(self, choose: bool = False) -> PairedTasks | KnownUsers | None:
+        """Return known users with their withheld rows, or those that choose; None where the split withholds none."""
         s = self.segments
-        withheld = self.chosen(WARM, 1)
-        known = np.flatnonzero(s.role == SOURCE)
-        withheld = withheld[np.isin(s.user[withheld], s.user[known])]
-        known = known[np.isin(s.user[known], s.user[withheld])]
-        return WarmTasks(self.columns, s, known, withheld, self.supports[-1]) if len(known) else None
+        if self.negatives:
+            seen = (SOURCE,) if choose else (SOURCE, CHOOSE)
+            found = KnownUsers(self.columns, s, CHOOSE if choose else WARM, seen)
+            return found if len(found) else None
+        pairs = self.paired(np.flatnonzero(s.role == SOURCE), self.chosen(WARM, 1))
+        return pairs if len(pairs) else None
 
     def training_users(
         self, round: int, slices: int, tasks: int = 256, everyone: bool = False, since: int = 1

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from metarun.data.ratings import Ratings, unknown_times
 from metarun.errors import MetarunError
 
-SOURCE, WARM, VALIDATION, TEST, META, SLICE = 0, 1, 2, 3, 4, 8
+SOURCE, WARM, VALIDATION, TEST, META, CHOOSE, SLICE = 0, 1, 2, 3, 4, 7, 16
 """Pretraining; withheld rows of known users; users (or time) that choose; that test; training users whom pretraining
-does not see, so that their tasks look like a new user's; SLICE + r: the time of round r = 1, 2, ..."""
+does not see, so that their tasks look like a new user's; withheld rows of known users that choose; SLICE + r: the time
+of round r = 1, 2, ..."""
 
 TRAIN_USERS, VALIDATION_USERS = 0.7, 0.1
 META_SHARE = 0.2  # of the training users
-WITHHELD = {"cold": 0.1, "warm_80_20": 0.2}
+WITHHELD = {"cold": 0.1, "cells": 0.1, "melu": 0.0, "warm_80_20": 0.2, "recbole": 0.1}
 SOURCE_TIME = 0.5
 BLOCK = 2_000_000
 
@@ -52,40 +53,58 @@ def roles(split: str, ratings: Ratings, seed: int, rounds: int) -> NDArray[np.ui
     role = np.full(len(ratings.user), SOURCE, np.uint8)
     for first, last in blocks(ratings.offsets):
         rows = slice(ratings.offsets[first], ratings.offsets[last])
-        role[rows][withheld(ratings, seed, first, last, WITHHELD[split])] = WARM
+        share = WITHHELD[split]
+        role[rows][withheld(ratings, seed, first, last, share)] = WARM
+        if split == "recbole":  # another tenth, behind the first in the same random order
+            role[rows][withheld(ratings, seed, first, last, share, share)] = CHOOSE
     if split == "cold":
-        shares = np.array([TRAIN_USERS * META_SHARE, TRAIN_USERS, TRAIN_USERS + VALIDATION_USERS])
-        meta, train, validation = np.round(shares * ratings.n_users).astype(int)
-        shuffled = np.argsort(hashed(seed, np.arange(ratings.n_users)))
-        group = np.full(ratings.n_users, TEST, np.uint8)
-        group[shuffled[:meta]] = META
-        group[shuffled[meta:train]] = SOURCE
-        group[shuffled[train:validation]] = VALIDATION
+        group = people(ratings.n_users, seed)
         np.copyto(role, group[ratings.user], where=group[ratings.user] != SOURCE)
     return role
 
 
-def withheld(ratings: Ratings, seed: int, first: int, last: int, share: float) -> NDArray[np.bool_]:
-    """Return which rows of users [first, last) are withheld: a random `share` of each user's, rounded down."""
+def people(number: int, seed: int) -> NDArray[np.uint8]:
+    """Return groups (number,) of users: 70 % training, a fifth of it META and the rest SOURCE, 10 % and 20 % judged."""
+    shares = np.array([TRAIN_USERS * META_SHARE, TRAIN_USERS, TRAIN_USERS + VALIDATION_USERS])
+    meta, train, validation = np.round(shares * number).astype(int)
+    shuffled = np.argsort(hashed(seed, np.arange(number)))
+    group = np.full(number, TEST, np.uint8)
+    group[shuffled[:meta]] = META
+    group[shuffled[meta:train]] = SOURCE
+    group[shuffled[train:validation]] = VALIDATION
+    return group
+
+
+def withheld(ratings: Ratings, seed: int, first: int, last: int, share: float, after: float = 0.0) -> NDArray[np.bool_]:
+    """Return which rows of users [first, last) are withheld: a random `share` of each user's, rounded down.
+
+    after: the share that an earlier call took.
+    """
     rows = np.arange(ratings.offsets[first], ratings.offsets[last])
     user = ratings.user[rows[0] : rows[-1] + 1]
     shuffled = grouped(user - first, hashed(seed + 1, rows))
     place = np.arange(len(rows)) - (ratings.offsets[user] - rows[0])
     counts = np.diff(ratings.offsets)[user]
     picked = np.zeros(len(rows), bool)
-    picked[shuffled] = place < np.floor(share * counts)
+    taken = np.floor(after * counts)
+    picked[shuffled] = (place >= taken) & (place < taken + np.floor(share * counts))
     return picked
+
+
+def need_times(split: str, ratings: Ratings) -> None:
+    """Raise MetarunError where a rating has no time."""
+    unknown = unknown_times(ratings)
+    if unknown:
+        raise MetarunError(
+            f"dataset.split={split} needs a time for every rating, but {unknown} of {len(ratings.time)} in "
+            f"{ratings.name} have none (0). Leaving them out would bias the data; keep users whose times are known "
+            "with dataset.users=FIRST-LAST, or use dataset.split=cold."
+        )
 
 
 def time_roles(ratings: Ratings, rounds: int) -> NDArray[np.uint8]:
     """Return roles by time: half for pretraining, then equal slices for the rounds, validation and test."""
-    unknown = unknown_times(ratings)
-    if unknown:
-        raise MetarunError(
-            f"dataset.split=time needs a time for every rating, but {unknown} of {len(ratings.time)} in {ratings.name} "
-            "have none (0). Leaving them out would bias the data; keep users whose times are known with "
-            "dataset.users=FIRST-LAST, or use dataset.split=cold."
-        )
+    need_times("time", ratings)
     shares = SOURCE_TIME + (1 - SOURCE_TIME) * np.arange(rounds + 2) / (rounds + 2)
     edges = np.quantile(ratings.time, shares, method="lower")
     names = np.array([SOURCE, *range(SLICE + 1, SLICE + 1 + rounds), VALIDATION, TEST], np.uint8)

@@ -90,7 +90,7 @@ class UserTasks:
         which = below(combine(1, key), torch.tensor(len(self))) if self.random else indices
         count, start = self.count[which][:, None], self.start[which][:, None]
         total = count.clamp(max=largest + self.queries)
-        spare = torch.maximum(total.div(2, rounding_mode="floor"), total - largest)
+        spare = torch.maximum(total.div(2, rounding_mode="floor"), total - largest) if self.random else total
         query = spare.clamp(max=self.queries)
         place = torch.arange(largest + self.queries)[None].expand(len(indices), -1)
         size = torch.full_like(query, largest)
@@ -109,17 +109,42 @@ class UserTasks:
             self.columns.rows(start + inside, torch.arange(self.queries) < query, key),
         )
 
+    def seen(self, indices: Tensor) -> Tensor:
+        """Return (pairs, 2) task and item of all rows of fixed tasks but the query's: they are no candidates.
 
-class WarmTasks:
-    """Known users: the support is rows that pretraining had, the query all rows withheld from it."""
+        What a user rated beside support and query would count against a list that names it.
+        """
+        count, start = self.count[indices][:, None], self.start[indices][:, None]
+        last = count.clamp(max=int(self.supports[-1]) + self.queries)
+        place = torch.arange(int(count.max()))[None]
+        asked = (place >= last - self.queries) & (place < last)
+        task, column = ((place < count) & ~asked).nonzero(as_tuple=True)
+        row = self.columns.order[start[task, 0] + column].long()
+        return torch.stack([task, self.columns.item[row].long()], 1)
+
+
+class PairedTasks:
+    """Users with rows of two kinds: the support is of the one, the query of the other.
+
+    Known users are asked about what was withheld from pretraining, new users about items that are new as well.
+    """
 
     def __init__(
-        self, columns: Columns, segments: Segments, known: NDArray[np.int64], withheld: NDArray[np.int64], support: int
+        self,
+        columns: Columns,
+        segments: Segments,
+        known: NDArray[np.int64],
+        asked: NDArray[np.int64],
+        support: int,
+        queries: int | None = None,
     ) -> None:
+        """known, asked: segments (T,) of the same users; queries: the most rows asked about, None for all."""
         self.columns, self.support = columns, support
         self.user = torch.from_numpy(segments.user[known]).long()
         self.start, self.count = (torch.from_numpy(a[known]) for a in (segments.start, segments.count))
-        self.asked, self.asked_count = (torch.from_numpy(a[withheld]) for a in (segments.start, segments.count))
+        self.asked, self.asked_count = (torch.from_numpy(a[asked]) for a in (segments.start, segments.count))
+        if queries is not None:
+            self.asked_count = self.asked_count.clamp(max=queries)
 
     def __len__(self) -> int:
         """Number of users."""
@@ -128,9 +153,9 @@ class WarmTasks:
     def batch(self, indices: Tensor) -> Task:
         """Return the tasks (T,) of these users, queries padded to the longest."""
         widest = int(self.asked_count[indices].max())
-        support, query = torch.arange(self.support), torch.arange(widest)
+        support, query, key = torch.arange(self.support), torch.arange(widest), self.user[indices]
         return Task(
-            self.columns.context(self.user[indices]),
-            self.columns.rows(self.start[indices, None] + support, support < self.count[indices, None]),
-            self.columns.rows(self.asked[indices, None] + query, query < self.asked_count[indices, None]),
+            self.columns.context(key),
+            self.columns.rows(self.start[indices, None] + support, support < self.count[indices, None], key),
+            self.columns.rows(self.asked[indices, None] + query, query < self.asked_count[indices, None], key),
         )

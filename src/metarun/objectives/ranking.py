@@ -1,8 +1,8 @@
 """Ranking: what was chosen above sampled items that were not.
 
 A row is one interaction; its outputs are scores of the chosen item (first) and of N items drawn at random (the rest).
-Rendle et al., "BPR", UAI 2009; Bengio and Senecal, "Adaptive importance sampling", 2008 (sampled softmax); Hu, Koren and
-Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008 (implicit squared loss).
+Rendle et al., "BPR", UAI 2009; Bengio and Senecal, "Adaptive importance sampling", 2008 (sampled softmax); Hu, Koren
+and Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008 (implicit squared loss).
 """
 
 from __future__ import annotations

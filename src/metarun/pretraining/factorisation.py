@@ -14,10 +14,13 @@ class Factorisation(nn.Module):
 
     A user's weight is the head's start plus a deviation of their own; L2 pulls the deviation, not the start, to zero.
     `drop`: share of the ratings that are predicted from the start alone, as for an unseen user (Volkovs, Yu and
-    Poutanen, "DropoutNet", NIPS 2017).
+    Poutanen, "DropoutNet", NIPS 2017). `drop_items`: share predicted from what is known about the item, as for an
+    item nobody rated; without such content nothing is dropped.
     `loss`: "mean" over the batch, or "half_sum", the plain 1/2 sum (M - U V^T)^2 of Salakhutdinov and Mnih,
     "Probabilistic matrix factorization", NIPS 2007, without its priors if l2 = 0.
     """
+
+    rated: Tensor
 
     def __init__(
         self,
@@ -27,6 +30,7 @@ class Factorisation(nn.Module):
         l2: float,
         bias_l2: float,
         drop: float,
+        drop_items: float,
         loss: str,
         *,
         model: Model,
@@ -35,7 +39,9 @@ class Factorisation(nn.Module):
         super().__init__()
         self.model, self.epochs, self.rows, self.lr = model, epochs, batch, lr
         self.l2, self.bias_l2, self.kind, self.drop = l2, bias_l2, loss, drop
+        self.drop_items = drop_items if model.backbone.content else 0.0
         dim = model.backbone.vectors.embedding_dim
+        self.register_buffer("rated", torch.zeros(spec.sizes["item"], dtype=torch.bool))
         self.users = nn.Embedding(spec.sizes["user"], model.backbone.out_features)
         nn.init.normal_(self.users.weight, std=0.1)
         with torch.no_grad():
@@ -50,11 +56,14 @@ class Factorisation(nn.Module):
         self, user: Tensor, x: dict[str, Tensor], y: Tensor, context: dict[str, Tensor], generator: torch.Generator
     ) -> Tensor:
         """Return the loss () of a batch of ratings (B,)."""
-        backbone = self.model.backbone
-        vector, own = backbone.vector(x["item"]), self.users(user)
+        backbone, own, item, known = self.model.backbone, self.users(user), x["item"], None
+        self.rated[item] = True
         if self.drop:
             kept = torch.rand(len(y), generator=generator, device=y.device) >= self.drop
             own = own * kept[:, None]
+        if self.drop_items:
+            known = (torch.rand(len(y), generator=generator, device=y.device) >= self.drop_items).to(y)
+        vector = backbone.vector(item, known)
         # Split, not sliced: the backward pass of a slice fills a matrix with zeros.
         widths = [vector.shape[-1], own.shape[-1] - vector.shape[-1]]
         taste, level = own.split(widths, -1)
@@ -62,8 +71,8 @@ class Factorisation(nn.Module):
         out = vecdot(vector, taste + start_taste)
         penalty = self.l2 * (vecdot(taste, taste) + vecdot(vector, vector))
         if backbone.bias:
-            out = out + (level + start_level)[..., 0] + backbone.offset(x["item"])
-            penalty = penalty + self.bias_l2 * (level[..., 0].square() + backbone.item_bias[x["item"]].square())
+            out = out + (level + start_level)[..., 0] + backbone.offset(item, known)
+            penalty = penalty + self.bias_l2 * (level[..., 0].square() + backbone.item_bias[item].square())
         terms: Tensor = (out - y).square() + penalty
         return terms.mean() if self.kind == "mean" else 0.5 * terms.sum()
 
@@ -71,8 +80,13 @@ class Factorisation(nn.Module):
     def finish(self, users: Tensor) -> None:
         """Move the head's start to the mean user; ratings are dominated by a few active ones.
 
+        Items nobody rated keep nothing of their random start: what is known about them alone predicts them.
         users: numbers (N,) of the users that have source ratings.
         """
+        backbone = self.model.backbone
+        backbone.vectors.weight.mul_(self.rated[:, None])
+        if backbone.bias:
+            backbone.item_bias.mul_(self.rated)
         mean = self.users.weight[users].mean(0)
         self.model.head.weight += mean[:, None]
         self.users.weight -= mean

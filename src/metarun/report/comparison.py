@@ -17,13 +17,19 @@ NARROWEST = 20
 
 
 def comparison(
-    summaries: Sequence[Summary], overrides: Sequence[Sequence[str]], width: int = 80, unicode: bool = True
+    summaries: Sequence[Summary],
+    overrides: Sequence[Sequence[str]],
+    width: int = 80,
+    unicode: bool = True,
+    cell: str | None = None,
 ) -> Group:
     """Return rows per run: its label, then the method that validation chose and the reference it is held against.
 
     overrides: of each run, as "dataset.split_seed=2"; those that differ are its label. Labels are broken to `width`.
+    cell: the first that any run has if None.
     """
-    cell = "user-cold" if any("user-cold" in s.get("test", {}) for s in summaries) else "warm"
+    cell = cell or compared(summaries)[0]
+    units = dict.fromkeys(map(notation.unit, summaries))
     metrics = list(dict.fromkeys(notation.label(summary["metric"]) for summary in summaries))
     sizes = sorted({size for summary in summaries for size in _sizes(summary, cell)}, key=int)
     bodies = [_methods(summary, cell, sizes, len(metrics) > 1, unicode) for summary in summaries]
@@ -33,8 +39,14 @@ def comparison(
     rows = []
     for label, body in zip(labels(summaries, overrides), bodies, strict=True):
         rows += [[Text(line, style="bold")] for line in _broken(notation.plain(label, unicode), room)] + body
-    title = f"{' / '.join(metrics)} of {cell} test users by support ratings"
+    title = f"{' / '.join(metrics)} of {cell} test {' and '.join(units)} by support ratings"
     return framed(title, [f"{size} " for size in sizes], rows, _caption(summaries, cell), unicode)
+
+
+def compared(summaries: Sequence[Summary]) -> list[str]:
+    """Return the unseen cells that any run was judged on, or that of known users."""
+    known = dict.fromkeys(cell for summary in summaries for cell in notation.cells(summary))
+    return [cell for cell in known if any(cell in summary.get("test", {}) for summary in summaries)] or ["warm"]
 
 
 def labels(summaries: Sequence[Summary], overrides: Sequence[Sequence[str]]) -> list[str]:
@@ -64,7 +76,7 @@ def _methods(summary: Summary, cell: str, sizes: Sequence[str], name_metric: boo
         row = [Text(notation.plain(name, unicode), notation.STYLES.get(notation.family(method), ""))]
         for size in sizes:
             entry = found.get(size, {}).get(method, {}).get(summary["metric"])
-            pair = summary.get("paired", {}).get(size, {}).get(method) if cell == "user-cold" else None
+            pair = notation.pairs(summary, summary["metric"], cell).get(size, {}).get(method)
             text = notation.number(entry, compact=True) + notation.star(pair, summary["metric"])
             row.append(Text(notation.plain(text, unicode)))
         rows.append(row)
@@ -77,8 +89,9 @@ def _caption(summaries: Sequence[Summary], cell: str) -> str:
     for summary in summaries:
         groups.setdefault((summary["name"], summary["dataset"]), []).append(summary)
     lines = [", ".join(filter(None, [*group, _settings(runs)])) + _ids(runs) for group, runs in groups.items()]
-    lines.append("the method that validation chose, and its reference; ± 95 % interval over users in thousandths")
-    if cell == "user-cold":
+    units = " and ".join(dict.fromkeys(map(notation.unit, summaries)))
+    lines.append(f"the method that validation chose, and its reference; ± 95 % interval over {units} in thousandths")
+    if cell != "warm":
         lines.append("* better, ° worse than the reference: the 95 % interval of the paired difference excludes 0")
     if len({(summary["dataset"], _split(summary)) for summary in summaries}) > 1:
         lines.append("different data or splits: values of different runs are not on the same users")

@@ -46,6 +46,22 @@ def framed_by(methods: Iterable[str]) -> list[tuple[str, str]]:
     return [(m, last(m) if m in ends else m) for m in below + models + above]
 
 
+def cells(summary: Mapping[str, Any]) -> list[str]:
+    """Return the unseen cells that a run was judged on, the one that names the winner first."""
+    return list(summary.get("cells") or ["user-cold"])
+
+
+def pairs(summary: Mapping[str, Any], metric: str, cell: str) -> Mapping[str, Any]:
+    """Return {support: {method: difference to the reference}} of a cell, empty but for the run's own metric."""
+    found: Mapping[str, Any] = summary.get("paired", {}).get(cell, {})
+    return found if metric == summary["metric"] else {}
+
+
+def unit(summary: Mapping[str, Any]) -> str:
+    """Return what a task of the run is, "users" or "items"."""
+    return str(summary.get("unit", "users"))
+
+
 def label(metric: str) -> str:
     """Return a metric as it is printed, "nDCG@10" of "ndcg@10"."""
     name, at, k = metric.partition("@")

@@ -29,18 +29,18 @@ MARKERS = "osD^vP"
 Style = dict[str, Any]
 
 
-def support_plot(summary: Mapping[str, Any], path: Path, metric: str | None = None, cell: str = "user-cold") -> None:
+def support_plot(summary: Mapping[str, Any], path: Path, metric: str | None = None, cell: str | None = None) -> None:
     """Draw the values with interval bands and, where there are any, the paired differences; write a PNG atomically.
 
     The scale is cut where a few bad values would flatten all others; what leaves the frame is named below it.
     Raises MetarunError where the file cannot be written.
     """
-    metric = metric or summary["metric"]
+    metric, cell = metric or summary["metric"], cell or notation.cells(summary)[0]
     sizes: Mapping[str, Any] = summary["test"][cell]
     methods = notation.ordered(method for found in sizes.values() for method in found)
     reference = summary.get("reference", "baseline/ridge")
     styles = _styles(methods, reference, summary.get("winner"))
-    pairs = summary.get("paired", {}) if metric == summary["metric"] and cell == "user-cold" else {}
+    pairs = notation.pairs(summary, metric, cell)
     # Figure rather than pyplot: it draws with Agg, needs no display and leaves the caller's backend alone.
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # its first use tells of a font cache
     with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
@@ -184,8 +184,9 @@ def _words(figure: Any, summary: Mapping[str, Any], metric: str, cell: str, cut:
     """Write the title (data, cell, protocol, users, split) and, below, what leaves the frame."""
     users = [e["n"] for found in summary["test"][cell].values() for m in found.values() for e in m.values()]
     settings = [f"protocol {summary.get('protocol', 'tasks')}", notation.setting(summary)]
-    head = f"{summary['dataset']}: {notation.label(metric)} of {max(users, default=0):,} {cell} test users"
-    figure.suptitle(f"{head}\n{', '.join(filter(None, settings))}; bands: 95 % interval over users", fontsize=11)
+    unit = notation.unit(summary)
+    head = f"{summary['dataset']}: {notation.label(metric)} of {max(users, default=0):,} {cell} test {unit}"
+    figure.suptitle(f"{head}\n{', '.join(filter(None, settings))}; bands: 95 % interval over {unit}", fontsize=11)
     notes = [f"outside the frame, or in part: {', '.join(cut)}"] if cut else []
     if summary["synthetic"]:
         notes.append("synthetic data: a plumbing check, not evidence")

@@ -17,9 +17,9 @@ from metarun import atomic
 from metarun.manifest import APART
 from metarun.manifest import NAME as MANIFEST
 from metarun.report import notation
-from metarun.report.comparison import comparison
-from metarun.report.passes import pass_table
+from metarun.report.comparison import compared, comparison
 from metarun.report.lists import lists_table
+from metarun.report.passes import pass_table
 from metarun.report.ranking import ranking_table
 from metarun.report.stream import stream_table
 from metarun.report.table import support_table
@@ -44,7 +44,8 @@ def show(summary: Mapping[str, Any], console: Console | None = None) -> None:
         _put(console, table)
     for protocol in summary.get("stream", {}):
         _put(console, pass_table(summary, unicode) if "pass" in summary else stream_table(summary, protocol, unicode))
-    for cell in sorted(summary.get("test", {}), key=lambda name: name == "user-cold"):
+    first = notation.cells(summary)[0]
+    for cell in sorted(summary.get("test", {}), key=lambda name: name == first):
         for metric in _metrics(summary, cell):
             main = metric == summary["metric"]
             _put(console, support_table(summary, metric, cell, console.width, unicode, brief=not main))
@@ -87,8 +88,18 @@ def report(paths: Sequence[Path], csv: Path | None = None, console: Console | No
     if len(summaries) == 1:
         show(summaries[0], console)
     elif summaries:
-        overrides = [_overrides(path) for path in finished]
-        console.print(comparison(summaries, overrides, console.width, unicode))
+        # A pass over one stream has a table of its own; the others stand side by side by support size.
+        for one in summaries:
+            if "pass" in one:
+                _put(console, pass_table(one, unicode))
+        rest = [(one, _overrides(path)) for one, path in zip(summaries, finished, strict=True) if "pass" not in one]
+        if rest:
+            found = compared([one for one, _ in rest])
+            for cell in found:
+                # A run without any of the cells stands in the first table, empty.
+                held = [one for one in rest if cell in one[0].get("test", {}) or not _any(one[0], found, cell)]
+                runs, words = [one for one, _ in held], [changed for _, changed in held]
+                console.print(comparison(runs, words, console.width, unicode, cell))
     for path in paths:
         if Path(path) not in finished:
             console.print(Text(f"not finished: {path} (the same command takes it up)", style="yellow"), soft_wrap=True)
@@ -97,12 +108,17 @@ def report(paths: Sequence[Path], csv: Path | None = None, console: Console | No
         console.print(Text(f"written: {csv}"), soft_wrap=True)
 
 
+def _any(summary: Mapping[str, Any], cells: Sequence[str], cell: str) -> bool:
+    """Return whether a run is in another table than that of the first cell."""
+    return cell != cells[0] or any(other in summary.get("test", {}) for other in cells)
+
+
 def _metrics(summary: Mapping[str, Any], cell: str) -> list[str]:
-    """Return the metrics that are printed by support size, the run's own last; of cold users every one."""
+    """Return the metrics that are printed by support size, the run's own last; of the first cell every one."""
     if summary.get("protocol", "tasks") != "tasks":
         return [summary["metric"]]
     entries = (found for methods in summary["test"][cell].values() for found in methods.values())
-    known = dict.fromkeys(metric for found in entries for metric in found) if cell == "user-cold" else {}
+    known = dict.fromkeys(metric for found in entries for metric in found) if cell == notation.cells(summary)[0] else {}
     return [*(metric for metric in known if metric != summary["metric"]), summary["metric"]]
 
 
@@ -121,17 +137,25 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for size, methods in sizes.items():
             for method, entries in methods.items():
                 for metric, entry in entries.items():
-                    pair = summary.get("paired", {}).get(size, {}).get(method, {})
-                    paired = cell == "user-cold" and metric == summary["metric"] and pair
+                    pair = notation.pairs(summary, metric, cell).get(size, {}).get(method)
                     place = {"protocol": summary.get("protocol", "tasks"), "cell": cell, "support": size}
                     line = run | place | _one(summary, method, metric, entry)
-                    if paired:
+                    if pair:
                         line |= {"difference_ci95": pair["ci95"], **{k: pair[k] for k in ("difference", "against")}}
                     yield line
     for protocol, methods in summary.get("ranking", {}).items():
         for method, entries in methods.items():
             for metric, entry in entries.items():
                 yield run | {"protocol": protocol} | _one(summary, method, metric, entry)
+    for protocol, methods in summary.get("stream", {}).items():
+        for method, entries in methods.items():
+            pair = summary.get("pass", {}).get("paired", {}).get(method)
+            for metric, entry in entries.items():
+                line = run | {"protocol": protocol} | _one(summary, method, metric, entry)
+                if pair and metric == summary["metric"]:
+                    against = {"against": summary["reference"]}
+                    line |= {"difference": pair["difference"], "difference_ci95": pair["ci95"], **against}
+                yield line
 
 
 def _one(summary: Mapping[str, Any], method: str, metric: str, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,8 @@
      "setting": {"split": "cold", "split_seed": 0, "seed": 0, ...},        # printed under every table
      "validation": {method: value},
      "test": {cell: {support: {method: {metric: {"value", "ci95", "n"}}}}},
-     "paired": {support: {method: {"difference", "ci95", "n", "against"}}},
+     "cells": [cell, ...], "unit": "users",                                # unseen ones, the first names the winner
+     "paired": {cell: {support: {method: {"difference", "ci95", "n", "against"}}}},
      "ranking": {protocol: {method: {metric: {"value", "ci95", "n"}, "lift": {"value", "ci95", "n"}}}},
      "stream": {protocol: {method: {metric: entry}}},
      "trials": {method: int}, "validation_tasks": int, "tuned", "folder", "seconds", "warnings"}
@@ -15,7 +16,7 @@ Support sizes are strings, as JSON has them; a value that is infinite or not a n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from metarun.metrics.interval import Estimate, estimate
@@ -38,22 +39,26 @@ def support_values(scores: Iterable[Score], protocol: str = "tasks") -> dict[str
 
 
 def paired_values(
-    scores: Iterable[Score], against: str, metric: str = "rmse", cell: str = "user-cold", protocol: str = "tasks"
+    scores: Iterable[Score],
+    against: str,
+    metric: str = "rmse",
+    cells: Sequence[str] = ("user-cold",),
+    protocol: str = "tasks",
 ) -> dict[str, Any]:
-    """Return {support: {method: difference to `against`}} on the same test tasks, empty where `against` was not judged.
+    """Return {cell: {support: {method: difference to `against`}}} on the same test tasks, where `against` was judged.
 
     Raises ValueError where a method was judged on other tasks than `against`.
     """
     stored = "mse" if metric == "rmse" else metric
-    kept = [s for s in scores if _is_test(s, protocol) and s.cell == cell and s.metric == stored]
-    references = {s.support: s for s in kept if s.method == against}
+    kept = [s for s in scores if _is_test(s, protocol) and s.cell in cells and s.metric == stored]
+    references = {(s.cell, s.support): s for s in kept if s.method == against}
     table: dict[str, Any] = {}
     for score in sorted(kept, key=lambda s: s.support or 0):
-        reference = references.get(score.support)
+        reference = references.get((score.cell, score.support))
         if reference is not None and score.method != against:
             found = difference(score, reference)
             pair = {"difference": finite(found.value), "ci95": finite(found.ci95), "n": found.n, "against": against}
-            table.setdefault(str(score.support), {})[score.method] = pair
+            table.setdefault(score.cell, {}).setdefault(str(score.support), {})[score.method] = pair
     return table
 
 

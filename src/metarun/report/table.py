@@ -18,29 +18,30 @@ FEW = 30
 def support_table(
     summary: Mapping[str, Any],
     metric: str | None = None,
-    cell: str = "user-cold",
+    cell: str | None = None,
     width: int = 80,
     unicode: bool = True,
     brief: bool = False,
 ) -> Group:
     """Return the table of one test cell, in the compact notation where the full one is wider than `width` characters.
 
+    cell: the first unseen one if None.
     brief: the compact notation and a caption of one line, for a table above the one that explains everything.
-    Stars stand where the summary has paired differences of this metric: in its own metric, on user-cold tasks.
+    Stars stand where the summary has paired differences of this metric: in its own metric, on unseen tasks.
     """
-    metric = metric or summary["metric"]
+    metric, cell = metric or summary["metric"], cell or notation.cells(summary)[0]
     sizes: Mapping[str, Any] = summary["test"][cell]
-    pairs = summary.get("paired", {}) if metric == summary["metric"] and cell == "user-cold" else {}
+    pairs = notation.pairs(summary, metric, cell)
     methods = notation.framed_by(method for found in sizes.values() for method in found)
     for compact in (True,) if brief else (False, True):
         cells = {shown: _cells(method, sizes, pairs, metric, compact) for method, shown in methods}
         names = 2 + max(len(notation.last(method)) for method, _ in methods)
         if compact or names + sum(1 + max(map(len, column)) for column in zip(*cells.values(), strict=True)) <= width:
             break
-    title = f"{summary['dataset']}: {notation.label(metric)} by support ratings per user"
+    title = f"{summary['dataset']}: {notation.label(metric)} by support ratings per {notation.unit(summary)[:-1]}"
     rows = grouped(list(cells), cells, summary.get("winner"), unicode)
     heads = [f"{size} " for size in sizes]
-    caption = _brief(metric) if brief else _caption(summary, metric, cell, compact, bool(pairs))
+    caption = _brief(summary, metric) if brief else _caption(summary, metric, cell, compact, bool(pairs))
     return framed(title, heads, rows, caption, unicode)
 
 
@@ -77,10 +78,10 @@ def _cells(method: str, sizes: Mapping[str, Any], pairs: Mapping[str, Any], metr
     return texts
 
 
-def _brief(metric: str) -> str:
+def _brief(summary: Mapping[str, Any], metric: str) -> str:
     """Return the one line below a brief table."""
     better = "more" if notation.higher_is_better(metric) else "less"
-    return f"users and marks as in the last table; ± 95 % in thousandths; {better} is better"
+    return f"{notation.unit(summary)} and marks as in the last table; ± 95 % in thousandths; {better} is better"
 
 
 def _caption(summary: Mapping[str, Any], metric: str, cell: str, compact: bool, starred: bool) -> str:
@@ -89,19 +90,20 @@ def _caption(summary: Mapping[str, Any], metric: str, cell: str, compact: bool, 
     found = [m[metric]["n"] for methods in sizes.values() for m in methods.values() if metric in m]
     users = " to ".join(f"{n:,}" for n in sorted({min(found), max(found)})) if found else "no"
     better = "more" if notation.higher_is_better(metric) else "less"
-    same = ": the same users and queries at every size" if len(sizes) > 1 else ""
+    unit = notation.unit(summary)
+    same = f": the same {unit} and queries at every size" if len(sizes) > 1 else ""
     lines = [
-        f"{users} {cell} test users, protocol {summary.get('protocol', 'tasks')}{same}; "
+        f"{users} {cell} test {unit}, protocol {summary.get('protocol', 'tasks')}{same}; "
         f"{notation.setting(summary)}".rstrip("; "),
-        f"± 95 % interval over users{', in thousandths (±18 is ±.018)' if compact else ''}; {better} is better, "
+        f"± 95 % interval over {unit}{', in thousandths (±18 is ±.018)' if compact else ''}; {better} is better, "
         "> best of its column",
     ]
     if summary.get("winner"):
         lines[-1] += "; → chosen on validation"
     if found and min(found) < FEW:
-        lines.insert(1, f"only {min(found)} users: read the intervals, not the ranks")
+        lines.insert(1, f"only {min(found)} {unit}: read the intervals, not the ranks")
     lines += [
-        f"{method}: with all training ratings of these users, not {notation.spoken(sizes)}"
+        f"{method}: with all training ratings of these {unit}, not {notation.spoken(sizes)}"
         for method in notation.ordered(method for methods in sizes.values() for method in methods)
         if notation.family(method) == "pretrain"
     ]
@@ -111,7 +113,7 @@ def _caption(summary: Mapping[str, Any], metric: str, cell: str, compact: bool, 
             f"* better, ° worse than {reference}: the 95 % interval of the paired difference excludes 0 "
             "(size by size, not corrected for the number of comparisons)"
         )
-    if cell == "user-cold" and metric == summary["metric"]:
+    if cell == notation.cells(summary)[0] and metric == summary["metric"]:
         lines += filter(None, [trials(summary)])
     return "\n".join(lines)
 
@@ -134,6 +136,6 @@ def trials(summary: Mapping[str, Any]) -> str:
             others.setdefault(count, []).append(name if names.count(name) == 1 else method)
     users = summary.get("validation_tasks")
     line = f"{usual} validation trial{'s' if usual != 1 else ''} per method and size"
-    line += f" on {users:,} validation users" if users else ""
+    line += f" on {users:,} validation {notation.unit(summary)}" if users else ""
     exceptions = "; ".join(f"{notation.spoken(who)}: {count}" for count, who in others.items())
     return f"{line} ({exceptions})" if exceptions else line

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metarun.report import notation
+from metarun.report.passes import pass_verdict
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
@@ -19,13 +20,26 @@ def verdict(summary: Mapping[str, Any]) -> str:
         return f"A plumbing check, not evidence: {summary['dataset']} is not real data, so no method has won; {where}."
     if not winner:
         return f"{_nobody(summary)}; {where}."
+    if "pass" in summary:
+        return f"{pass_verdict(summary)}; {where}."
     start = f"{winner} won on validation ({summary['dataset']})"
     if winner == reference:
         return f"{start}: no strategy did better than the reference itself; {where}."
-    pairs = {size: found[winner] for size, found in summary.get("paired", {}).items() if winner in found}
+    pairs = {cell: _of(summary, winner, cell) for cell in notation.cells(summary) if _of(summary, winner, cell)}
     if not pairs:
         return f"{start}, without a paired comparison: {reference} was not judged on the same tasks; {where}."
-    return f"{start}; on test {_comparison(pairs, summary['metric'], reference)}; {where}."
+    metric, unit = summary["metric"], notation.unit(summary)
+    clauses = [
+        f"on {'' if len(pairs) == 1 else cell + ' '}test {_comparison(found, metric, reference, unit)}"
+        for cell, found in pairs.items()
+    ]
+    return f"{start}; {'; '.join(clauses)}; {where}."
+
+
+def _of(summary: Mapping[str, Any], method: str, cell: str) -> dict[str, Any]:
+    """Return {support: difference to the reference} of a method in a cell."""
+    found = notation.pairs(summary, summary["metric"], cell)
+    return {size: methods[method] for size, methods in found.items() if method in methods}
 
 
 def _nobody(summary: Mapping[str, Any]) -> str:
@@ -38,7 +52,7 @@ def _nobody(summary: Mapping[str, Any]) -> str:
     return "Nothing was compared on validation tasks, so no strategy is named"
 
 
-def _comparison(pairs: Mapping[str, Mapping[str, Any]], metric: str, reference: str) -> str:
+def _comparison(pairs: Mapping[str, Mapping[str, Any]], metric: str, reference: str, unit: str) -> str:
     """Return the sizes where the winner is significantly better, worse, or neither, with the size of the difference."""
     up = notation.higher_is_better(metric)
     clauses = []
@@ -55,7 +69,7 @@ def _comparison(pairs: Mapping[str, Mapping[str, Any]], metric: str, reference: 
     elif undecided:
         text = f"not significantly different from {reference} at support {_list(undecided)}"
     users = max(pair.get("n", 0) for pair in pairs.values())
-    over = f" over {users:,} users" if users else ""
+    over = f" over {users:,} {unit}" if users else ""
     return f"its {notation.label(metric)} is {text} (paired 95 % intervals{over})"
 
 

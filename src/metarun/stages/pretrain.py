@@ -34,6 +34,7 @@ class Pretrain(Stage):
 class Sweeps(Stage):
     """Solves a pretraining task in closed form, sweep after sweep, in its own parameters."""
 
+    has_loss = False
     on_cpu = True  # the rows that it sweeps over are there
 
     def __init__(self, task: Any) -> None:

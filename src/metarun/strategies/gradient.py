@@ -18,13 +18,27 @@ from metarun.model import Model, readable
 from metarun.rule import Batch, Rule, State
 
 HEAD = "head"
+MOVES = ("head", "rows", "both", "all")
+
+
+def moved(word: str, task: str) -> str:
+    """Return the part of the model that "users" or "items" stands for, by what a task is; others mean the same always.
+
+    >>> moved("users", "user"), moved("users", "item"), moved("items", "user"), moved("both", "item")
+    ('head', 'rows', 'rows', 'both')
+    """
+    if word not in ("users", "items"):
+        return word
+    return "head" if word == f"{task}s" else "rows"
 
 
 class Gradient(Rule):
     """theta <- theta - rate * gradient of the mean support loss, `steps` times per batch.
 
-    `moves`: "head" adapts the head's weight; "all" also the backbone, where tables of embeddings move by the rows that
-    the task looks up (`context["rows"]`). `shrink`: rows of prior belief; the mean gradient is scaled by
+    `moves`: "head" adapts the head's weight, "rows" the rows that the task looks up in tables of embeddings
+    (`context["rows"]`), "both" the two, "all" the whole backbone as well; "users" and "items" are head and rows where a
+    task is a user, the reverse where it is an item. Rows alone change nothing about items met for the first time.
+    `shrink`: rows of prior belief; the mean gradient is scaled by
     n / (n + shrink), so that one rate serves small and large supports. `anchor`: weight of |theta - start|^2.
     """
 
@@ -44,12 +58,12 @@ class Gradient(Rule):
         tune: dict[str, list[float]] | None = None,
     ) -> None:
         super().__init__(model)
-        self.moves, self.steps, self.inner_lr, self.first_order = moves, steps, inner_lr, first_order
+        self.moves = moved(moves, model.task)
+        self.steps, self.inner_lr, self.first_order = steps, inner_lr, first_order
         self.shrink, self.anchor, self.chunk, self.tune = shrink, anchor, chunk, tune
         model.backbone.requires_grad_(learns == "all")
-        shapes = {HEAD: model.head.weight.shape if learn_rate == "parameter" else ()}
-        if moves == "all":
-            shapes |= {name: () for name, _ in model.backbone.named_parameters()}
+        shapes = {HEAD: model.head.weight.shape if learn_rate == "parameter" else ()} if self.moves != "rows" else {}
+        shapes |= dict.fromkeys(self.of_backbone(), ())
         self.log_scale = nn.ParameterDict(
             {
                 name.replace(".", "_"): nn.Parameter(torch.zeros(shape), requires_grad=learn_rate != "none")
@@ -65,11 +79,19 @@ class Gradient(Rule):
     def start(self, context: dict[str, Any]) -> dict[str, Tensor]:
         """Return what moves, by name, before any label."""
         theta: dict[str, Tensor] = {HEAD: self.model.head.start(context)}
-        if self.moves == "all":
-            theta |= dict(self.model.backbone.named_parameters())
+        theta |= self.of_backbone()
+        if self.moves != "head":
             for column, ids in context.get("rows", {}).items():
                 theta |= {name: theta[name][ids] for name in self.model.backbone.tables[column] if name in theta}
         return theta
+
+    def of_backbone(self) -> dict[str, Tensor]:
+        """Return the parameters of the backbone that move, by name: none, its tables, or all."""
+        if self.moves == "head":
+            return {}
+        parameters = dict(self.model.backbone.named_parameters())
+        tables = {name for names in self.model.backbone.tables.values() for name in names}
+        return parameters if self.moves == "all" else {n: p for n, p in parameters.items() if n in tables}
 
     def init(self, context: dict[str, Any]) -> State:
         """Return the start, the rate, and what stays fixed during the task."""
@@ -108,11 +130,13 @@ class Gradient(Rule):
             design, residual = design.reshape(-1, design.shape[-1]), residual.reshape(-1, residual.shape[-1])
             return {HEAD: design.mT @ residual / n.clamp(min=1.0)}
 
-        def loss(theta: dict[str, Tensor]) -> Tensor:
+        def loss(moving: dict[str, Tensor]) -> Tensor:
+            theta = {**state["theta"], **moving}
             out = self.model.head(theta[HEAD], self.features(state, theta, batch.x))
             return self.model.loss(out, batch.y, batch.known)
 
-        gradient: dict[str, Tensor] = grad(loss)(theta)
+        moving = {name: value for name, value in theta.items() if name != HEAD or self.moves != "rows"}
+        gradient: dict[str, Tensor] = grad(loss)(moving)
         return gradient
 
     def direction(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -128,10 +152,11 @@ class Gradient(Rule):
             if self.first_order:
                 g = {name: value.detach() for name, value in g.items()}
             if self.anchor:
-                pull = {k: 2 * self.anchor * (v - state["start"][k]) for k, v in state["theta"].items()}
+                pull = {k: 2 * self.anchor * (state["theta"][k] - state["start"][k]) for k in g}
                 g = {name: value + pull[name] for name, value in g.items()}
             rate = {name: state["rate"] * weight * self.log_scale[name.replace(".", "_")].exp() for name in g}
-            state = {**state, "theta": {k: v - rate[k] * g[k] for k, v in state["theta"].items()}}
+            steps = {name: state["theta"][name] - rate[name] * g[name] for name in g}
+            state = {**state, "theta": {**state["theta"], **steps}}
             yield state
 
     def update(self, state: State, batch: Batch) -> State:

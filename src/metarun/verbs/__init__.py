@@ -1,4 +1,4 @@
-"""Verbs: what metarun does besides running. Typer reads their arguments; no verb imports torch."""
+"""Verbs: what metarun does besides running. Typer reads their arguments; only those that answer import torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from metarun.errors import MetarunError
-from metarun.verbs import data, listing, report, show
+from metarun.verbs import data, listing, recommend, report, show, update
 
 app = typer.Typer(
     name="metarun",
@@ -22,6 +22,8 @@ app.command("list")(listing.listing)
 app.command("show")(show.show)
 app.add_typer(data.app, name="data")
 app.command("report")(report.report)
+app.command("recommend")(recommend.recommend)
+app.command("update")(update.update)
 
 
 def main(words: Sequence[str]) -> int:
@@ -35,4 +37,6 @@ def main(words: Sequence[str]) -> int:
         if usage is None:
             raise
         raise MetarunError(f"{' '.join(words)}: {usage()} (metarun {words[0]} --help)") from None
+    if code == 130:  # what Typer makes of Ctrl-C, without a word
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

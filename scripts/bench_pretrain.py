@@ -41,7 +41,7 @@ def task(users: int, items: int, args: argparse.Namespace) -> Factorisation:
     spec = Spec({"user": users, "item": items})
     backbone = MatrixFactorisation(args.dim, True, spec=spec)
     model = Model(backbone, Linear(backbone=backbone, spec=spec), Squared())
-    made = Factorisation(args.epochs, args.batch, args.lr, L2, BIAS_L2, DROP, "mean", model=model, spec=spec)
+    made = Factorisation(args.epochs, args.batch, args.lr, L2, BIAS_L2, DROP, 0.0, "mean", model=model, spec=spec)
     backbone.mean.fill_(3.0)
     return made
 

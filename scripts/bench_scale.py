@@ -101,7 +101,9 @@ def load(folder: Path, args: argparse.Namespace) -> None:
         marks.append((what, time.perf_counter() - began, peak()))
         began = time.perf_counter()
 
-    data = MovieLens("20m", str(folder), None, "cold", SEED, SUPPORTS, QUERIES, rounds=1)
+    data = MovieLens(
+        "20m", str(folder), None, split="cold", split_seed=SEED, supports=SUPPORTS, queries=QUERIES, rounds=1
+    )
     rows = len(data.ratings.user)
     mark("files to columns")
     _ = data.segments

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metarun import config
+from metarun import build, config
 from metarun.cli import main
 from metarun.errors import MetarunError
 
@@ -66,7 +66,8 @@ BAD = [
     (["movielens_maml"], "movielens_maml: did you mean metarun +experiment=movielens_maml?"),
     (
         ["movielens_mam"],
-        "neither a verb (list, show, data, report, recommend, update) nor key=value. Did you mean +experiment=movielens_maml?",
+        "neither a verb (list, show, data, report, recommend, update) nor key=value. "
+        "Did you mean +experiment=movielens_maml?",
     ),
     (["lst"], "lst: neither a verb (list, show, data, report, recommend, update) nor key=value. Did you mean 'list'?"),
     (["mf_features"], "mf_features: did you mean metarun backbone=mf_features?"),
@@ -124,6 +125,22 @@ def test_bad_input_is_refused_in_one_line(overrides: list[str], line: str, capsy
     assert err.count("\n") == 1
 
 
+EVIL = {"_target_": "torch.serialization.os.system", "command": "true"}
+
+
+@pytest.mark.parametrize(
+    ("node", "key"),
+    [(EVIL, "_target_"), ({"rule": EVIL}, "rule._target_"), ({"a": [0, {"b": EVIL}]}, "a.1.b._target_")],
+)
+def test_a_trusted_name_that_leads_elsewhere_is_refused(node: dict[str, object], key: str) -> None:
+    with pytest.raises(MetarunError) as caught:
+        build.check_all("strategy.meta", node)
+    assert str(caught.value) == (
+        f"strategy.meta.{key}=torch.serialization.os.system: leads to something of 'posix', which is not trusted; "
+        "give a class of metarun, torch, pytorch_lightning"
+    )
+
+
 def test_missing_user_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METARUN_CONF", "/nowhere/conf")
     assert complaint().startswith("METARUN_CONF=/nowhere/conf: no such folder; name the folder of your own configs")
@@ -140,7 +157,8 @@ USER_FILES = [
         "strategy/meta/zero_shot",
         "# @package strategy.meta\n# needs: tasks, class descriptions\n_target_: metarun.model.Model\n",
         ["strategy=meta/zero_shot"],
-        "strategy/meta/zero_shot needs class descriptions, which dataset/movielens and objective/squared do not offer (they offer source",
+        "strategy/meta/zero_shot needs class descriptions, which dataset/movielens and objective/squared do not offer "
+        "(they offer source",
     ),
     (
         "strategy/meta/stray",

@@ -9,15 +9,12 @@ import pytest
 import torch
 from laws import LAWS
 from torch import Tensor
-from toys import model, negatives, rule, tasks
+from toys import RANKS, adapting, model, negatives, rule, setting, tasks
 
-from metarun import options
-from metarun.pairs import ROWS_IN_TIME
 from metarun.rule import Batch, Rule
 
 # Rules whose state is tables have laws of their own: test_tables.py.
-TABLES = [name for name in options.names("strategy") if ROWS_IN_TIME in options.header(f"strategy/{name}").needs]
-METHODS = [name for name in options.names("strategy") if name not in TABLES]
+METHODS = adapting()
 VARIANTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("transfer/finetune", {"moves": "all", "steps": 2}, ()),
     ("transfer/finetune", {"moves": "all", "anchor": 0.3, "steps": 2}, ("backbone=mf_features",)),
@@ -42,9 +39,7 @@ VARIANTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("transfer/finetune", {"steps": 2}, ("objective=absolute", "evaluate.metric=mae")),
     ("meta/ridge", {"learns": "all"}, ("backbone=mf_features",)),
 ]
-RANKS = ("objective=ranking", "objective.negatives=2", "evaluate=lists", "dataset.positive=0.5")
 VARIANTS += [
-    ("baseline/popularity", {}, RANKS),
     ("baseline/ease", {"l2": 3.0}, RANKS),
     ("baseline/ials", {}, (*RANKS, "backbone.bias=false")),
     ("baseline/frozen", {}, RANKS),
@@ -57,7 +52,7 @@ VARIANTS += [
     ("meta/update_rule", {"steps": 2}, (*RANKS, "backbone.bias=false")),
     ("meta/ridge", {}, RANKS),
 ]
-CASES = [(method, {}, ()) for method in METHODS] + VARIANTS
+CASES = [(method, {}, setting(method)) for method in METHODS] + VARIANTS
 
 
 def named(case: tuple[str, dict[str, Any], tuple[str, ...]]) -> str:

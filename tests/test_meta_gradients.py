@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from toys import composed, draws, learned, rule, shake, tasks
+from toys import ITEMS, RANKS, composed, draws, learned, negatives, rule, shake, tasks
 from toys import model as toy_model
 
 from metarun import build
@@ -45,6 +45,18 @@ SETTINGS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("meta/ridge", {"learns": "all", "noise": 2.0}, ("backbone=mf_features",)),
     ("meta/ridge", {"prior_init": "isotropic"}, ("backbone.bias=false",)),
 ]
+LOSSES = ("bpr", "softmax", "implicit")
+SETTINGS += [
+    (method, changes, (*RANKS, f"objective.loss={loss}", *more))
+    for loss in LOSSES
+    for method, changes, more in (
+        ("meta/maml", {"learns": "all", "shrink": 2.0, "steps": 3}, ("backbone=mf_features",)),
+        ("transfer/finetune", {"anchor": 0.2, "steps": 3}, ("backbone.bias=false",)),
+        ("meta/update_rule", {"steps": 2}, ()),
+        ("meta/ials", {"unobserved": 0.2}, ()),
+        ("meta/ials", {"unobserved": 0.2, "noise": 2.0}, ("backbone=mf_features",)),
+    )
+]
 
 
 def named(setting: tuple[str, dict[str, Any], tuple[str, ...]]) -> str:
@@ -65,6 +77,16 @@ def forward(rule: Rule, moved: Tensors, item: Tensor) -> Tensor:
     return vector @ weight[:-1] + weight[-1] + bias
 
 
+def ranked(objective: Any, chosen: Tensor, others: Tensor) -> Tensor:
+    """Return the loss (B,) of scores of the chosen items (B,) and of those that they are ranked against (B, N)."""
+    if objective.kind == "bpr":
+        return -torch.log(1 / (1 + torch.exp(others - chosen[:, None]))).mean(1)
+    if objective.kind == "softmax":
+        every = torch.cat([chosen[:, None], others], 1).exp()
+        return -torch.log(every[:, 0] / every.sum(1))
+    return (1 - chosen) ** 2 + objective.unobserved * (others**2).sum(1)
+
+
 def start(rule: Rule, features: Tensor) -> Tensor:
     weight = rule.model.head.weight
     if rule.model.head.side is None:
@@ -74,7 +96,10 @@ def start(rule: Rule, features: Tensor) -> Tensor:
 
 def error(rule: Rule, moved: Tensors, batch: Batch) -> Tensor:
     kept = batch.known > 0
-    return (forward(rule, moved, batch.x["item"][kept]) - batch.y[kept]).square().mean()
+    out, y = forward(rule, moved, batch.x["item"][kept]), batch.y[kept]
+    if "others" in batch.x:
+        return (y * ranked(rule.model.objective, out, forward(rule, moved, batch.x["others"][kept]))).mean()
+    return (out - y).square().mean()
 
 
 def by_gradient(rule: Gradient, features: Tensor, batch: Batch) -> Tensors:
@@ -107,6 +132,11 @@ def by_gradient(rule: Gradient, features: Tensor, batch: Batch) -> Tensors:
 def by_ridge(rule: MetaRidge, features: Tensor, batch: Batch) -> Tensors:
     kept = batch.known > 0
     item, y = batch.x["item"][kept], batch.y[kept]
+    trust = torch.ones_like(y)
+    if "others" in batch.x:  # every item of the catalogue is a row: what was chosen is 1, the rest is 0
+        trust = torch.full((ITEMS,), rule.unobserved, dtype=y.dtype).index_put((item,), y)
+        y = torch.zeros(ITEMS, dtype=y.dtype).index_fill(0, item, 1.0)
+        item = torch.arange(ITEMS)
     dim = rule.model.head.weight.shape[0]
     # The design by differences of the linear prediction, column by column.
     zero = torch.zeros(dim, 1, dtype=torch.float64)
@@ -115,16 +145,16 @@ def by_ridge(rule: MetaRidge, features: Tensor, batch: Batch) -> Tensors:
     x = torch.stack(columns, 1)
     mean = start(rule, features)[:, 0] + rule.mean
     precision = rule.noise * (rule.root @ rule.root.T)
-    # Posterior mean by the dual form, which shares no line with the primal one: S x' (x S x' + 1)^-1 residual.
+    # Posterior mean by the dual form, which shares no line with the primal one: S x' (x S x' + 1 / trust)^-1 residual.
     spread = torch.linalg.inv(precision)
-    gain = spread @ x.T @ torch.linalg.inv(x @ spread @ x.T + torch.eye(len(y)))
+    gain = spread @ x.T @ torch.linalg.inv(x @ spread @ x.T + torch.diag(1 / trust))
     return {"weight": (mean + gain @ (y - offset - x @ mean))[:, None]}
 
 
 def reference(rule: Rule, task: Task) -> Tensor:
     losses = []
     for t in range(len(task.support.y)):
-        s, q = (Batch({"item": b.x["item"][t]}, b.y[t], b.mask[t], b.known[t], b.event[t]) for b in task[1:])
+        s, q = (Batch({n: c[t] for n, c in b.x.items()}, *(leaf[t] for leaf in b[1:])) for b in task[1:])
         adapt = by_ridge if isinstance(rule, MetaRidge) else by_gradient
         moved = adapt(rule, task.context["features"][t], s)  # type: ignore[arg-type,operator]
         losses.append(error(rule, moved, q))
@@ -139,9 +169,11 @@ def gradients(rule: Rule, loss: Tensor) -> Tensors:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=named)
 def test_meta_gradient_is_that_of_a_plain_loop(setting: tuple[str, dict[str, Any], tuple[str, ...]]) -> None:
-    made, task = rule(setting[0], setting[1], *setting[2]), tasks(4, seed=3)
-    for parameter in made.model.backbone.parameters():
-        parameter.requires_grad_(True)  # the reference differentiates through all of it
+    made = rule(setting[0], setting[1], *setting[2])
+    task = tasks(4, seed=3, others=negatives(made))
+    if setting[0] != "meta/ials":  # which counts the catalogue once, so that its backbone has to stay
+        for parameter in made.model.backbone.parameters():
+            parameter.requires_grad_(True)  # the reference differentiates through all of it
     loss, expected = outer(made, task).mean(), reference(made, task)
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
     found, wanted = gradients(made, loss), gradients(made, expected)
@@ -152,8 +184,8 @@ def test_meta_gradient_is_that_of_a_plain_loop(setting: tuple[str, dict[str, Any
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if not s[1].get("first_order")], ids=named)
 def test_meta_gradient_is_that_of_finite_differences(setting: tuple[str, dict[str, Any], tuple[str, ...]]) -> None:
-    made, task, size = rule(setting[0], setting[1], *setting[2]), tasks(4, seed=3), 1e-5
-    names = learned(made)
+    made, size = rule(setting[0], setting[1], *setting[2]), 1e-5
+    task, names = tasks(4, seed=3, others=negatives(made)), learned(made)
     found = gradients(made, outer(made, task).mean())
     for name, parameter in names.items():
         along = torch.randn(parameter.shape, generator=draws(4), dtype=torch.float64)
@@ -177,11 +209,14 @@ def test_first_order_leaves_the_second_derivative_out() -> None:
     assert (found[0] - found[1]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("overrides", [(), ("backbone=mf_features",), ("backbone.bias=false",)])
+CLOSED = [(), ("backbone=mf_features",), ("backbone.bias=false",), *((*RANKS, f"objective.loss={x}") for x in LOSSES)]
+
+
+@pytest.mark.parametrize("overrides", CLOSED)
 def test_closed_form_gradient_of_the_head_is_torch_func_grad(overrides: tuple[str, ...]) -> None:
     made = rule("transfer/finetune", {}, *overrides)
     assert isinstance(made, Gradient)
-    seen = encode(made, tasks(1, seed=3))
+    seen = encode(made, tasks(1, seed=3, others=negatives(made)))
     batch = Batch({}, *(leaf[0] for leaf in seen.support[1:]))._replace(x=seen.support.x[0])
     state = made.init({name: value[0] for name, value in seen.context.items()})
     closed = made.gradient(state, batch)[HEAD]

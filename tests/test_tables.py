@@ -8,18 +8,17 @@ import pytest
 import torch
 from table_laws import LAWS, context, rows
 from torch import Tensor
-from toys import composed
+from toys import composed, passing
 
-from metarun import build, config, options
+from metarun import build, config
 from metarun.errors import MetarunError
 from metarun.evaluate import grid
-from metarun.pairs import ROWS_IN_TIME
 from metarun.rule import Batch
 from metarun.strategies.baseline.running import LastRating
 from metarun.strategies.online.incremental_mf import IncrementalMF
 from metarun.tables import TableRule
 
-METHODS = [name for name in options.names("strategy") if ROWS_IN_TIME in options.header(f"strategy/{name}").needs]
+METHODS = passing()
 
 
 def made(method: str) -> TableRule:
@@ -39,6 +38,21 @@ def test_the_rows_that_a_stream_is_read_beside_are_there() -> None:
 def test_rule_keeps(law: str, method: str) -> None:
     rule = made(method)
     LAWS[law](rule, context(grid(rule)[::7]), rows())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_packaged_grid_has_as_many_points(method: str) -> None:
+    """Equal numbers of settings side by side, or none at all."""
+    assert len(grid(made(method))) == (24 if made(method).tune else 1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_field_of_a_grid_changes_predictions(method: str) -> None:
+    rule = made(method)
+    for name, values in (rule.tune or {}).items():
+        points = [{**grid(rule)[0], name: value} for value in (values[0], values[-1])]
+        out, _ = rule.step(rule.init(context(points)), rows())
+        assert not torch.equal(out[:, 0], out[:, 1]), f"{method}: {name} changes nothing"
 
 
 class LooksAhead(LastRating):

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
-from toys import Toy, ratings, rule, tasks
+from toys import Toy, adapting, negatives, ratings, rule, setting, tasks
 
-from metarun import options
 from metarun.data.tasks_of_users import UserTasks, primes
 from metarun.metrics.regression import mse
 from metarun.rule import Task, chunks, support, truncate
@@ -165,9 +164,10 @@ def loop(rule: Any, task: Task) -> Tensor:
     return torch.stack(outs)
 
 
-@pytest.mark.parametrize("method", options.names("strategy"))
+@pytest.mark.parametrize("method", adapting())
 def test_vmap_false_gives_the_same_numbers(method: str) -> None:
-    made, task = rule(method), tasks(4)
+    made = rule(method, None, *setting(method))
+    task = tasks(4, others=negatives(made))
     batched, plain = (answers(made, encode(made, task), vmapped) for vmapped in (True, False))
     torch.testing.assert_close(batched, plain, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(batched, loop(made, task), rtol=1e-10, atol=1e-12)

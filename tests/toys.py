@@ -10,14 +10,43 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from metarun import build, config
+from metarun import build, config, options
 from metarun.data.ratings import Ratings, user_offsets
 from metarun.data.recommendation import Recommendation
 from metarun.model import Model, Spec
+from metarun.pairs import ROWS_IN_TIME
 from metarun.rule import Batch, Rule, Task
 from metarun.tasks import encode
 
 ITEMS, USER_FEATURES, ITEM_FEATURES = 30, 3, 5
+RANKS = ("objective=ranking", "objective.negatives=2", "evaluate=lists", "dataset.positive=1")
+"""What makes rows interactions."""
+
+
+def needs(method: str) -> tuple[str, ...]:
+    """Return what a method of conf/strategy says that it needs."""
+    return options.header(f"strategy/{method}").needs
+
+
+def adapting() -> list[str]:
+    """Return the methods that adapt to tasks."""
+    return [name for name in options.names("strategy") if ROWS_IN_TIME not in needs(name)]
+
+
+def passing() -> list[str]:
+    """Return the methods that pass over one stream of everybody's rows."""
+    return [name for name in options.names("strategy") if ROWS_IN_TIME in needs(name)]
+
+
+def ranking() -> list[str]:
+    """Return the methods that MovieLens under the ranking objective offers everything they need."""
+    offers = {offer for giver in ("dataset/movielens", "objective/ranking") for offer in options.header(giver).offers}
+    return [name for name in adapting() if offers >= set(needs(name))]
+
+
+def setting(method: str) -> tuple[str, ...]:
+    """Return the overrides under which a method's rows are what it needs: ratings, or interactions."""
+    return RANKS if "interactions" in needs(method) else ()
 
 
 def draws(seed: int) -> torch.Generator:
@@ -68,7 +97,7 @@ def rule(method: str, changes: dict[str, Any] | None = None, *overrides: str, se
 
 
 def prepare(rule: Rule) -> None:
-    task = tasks(12, seed=99, others=negatives(rule))
+    task = tasks(60, seed=99, others=negatives(rule))
     with torch.no_grad():
         rule.prepare(iter([encode(rule, task) if rule.sees == "features" else task]))
 

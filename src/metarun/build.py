@@ -23,13 +23,16 @@ def make(node: DictConfig, key: str, **runtime: Any) -> Any:
 
 
 def check_all(key: str, node: Any) -> None:
-    """Raise MetarunError for a `_target_` anywhere in a node that is not trusted, by its name or by where it is from."""
+    """Raise MetarunError for a `_target_` anywhere in a node not trusted by its name or by where it leads."""
     if isinstance(node, dict):
         if "_target_" in node:
             check_target(f"{key}._target_", node["_target_"])
             check_home(f"{key}._target_", node["_target_"], get_object(str(node["_target_"])))
         for name, value in node.items():
             check_all(f"{key}.{name}", value)
+    elif isinstance(node, list):
+        for place, part in enumerate(node):
+            check_all(f"{key}.{place}", part)
 
 
 def dataset(cfg: DictConfig) -> Any:

@@ -58,7 +58,9 @@ def contest(
         chosen[method] = choices
         scores += found
     scores += known_users(pipeline)
-    scores += judge.references(list(cfg.evaluate.thresholds), cfg.evaluate.rank_at)
+    judged = {score.place for score in scores}  # baseline/popularity may have been named as a method
+    references = judge.references(list(cfg.evaluate.thresholds), cfg.evaluate.rank_at)
+    scores += [score for score in references if score.place not in judged]
     result = assemble(pipeline, described, chosen, scores)
     result["seconds"] = round(seconds, 1)
     lines = pipeline.store.rows() + test_rows(pipeline, chosen, scores)

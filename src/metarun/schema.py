@@ -2,7 +2,7 @@
 
 Behind a field stands `# SPEC; help`. SPEC is a choice, by `|`, of `literal`, `null` or a type (int, float, str, bool,
 list, dict), with bounds as `int >= 1`, `float > 0`, `float 0..1`, and lists as `list of int >= 0`, `nonempty list of
-int >= 0` or `list of one|two`. Without `;` all of it is help and the type is the default's.
+int >= 0` or `list of one/two`. Without `;` all of it is help and the type is the default's.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def problem(spec: str, value: Any) -> str | None:
     for alternative in spec.split(" | "):
         many = _LIST.fullmatch(alternative)
         if many:
-            inner = many[2].replace("|", " | ")
+            inner = many[2].replace("/", " | ")
             if isinstance(value, list) and (value or not many[1]) and all(problem(inner, v) is None for v in value):
                 return None
             continue

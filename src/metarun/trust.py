@@ -23,7 +23,8 @@ def check_home(key: str, target: str, found: object) -> None:
     home = str(getattr(found, "__module__", None))
     if not any(home == package or home.startswith(f"{package}.") for package in trusted()):
         raise MetarunError(
-            f"{key}={target}: leads to something of '{home}', which is not trusted; give a class of {', '.join(trusted())}"
+            f"{key}={target}: leads to something of '{home}', which is not trusted; "
+            f"give a class of {', '.join(trusted())}"
         )
 
 

@@ -12,8 +12,8 @@ from torch.utils._pytree import tree_map
 from toys import Toy, ratings
 
 from metarun.data.recommendation import Recommendation
-from metarun.datasets.movielens import MovieLens
 from metarun.data.split import META, SLICE, SOURCE, TEST, VALIDATION, WARM
+from metarun.datasets.movielens import MovieLens
 from metarun.errors import MetarunError
 from metarun.rule import Batch, Task
 

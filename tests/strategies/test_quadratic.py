@@ -7,7 +7,7 @@ import torch
 from toys import ITEMS, model, tasks
 
 from metarun.model import Model
-from metarun.rule import Task
+from metarun.rule import Batch, Task
 from metarun.strategies.quadratic import at_start, of_rows, survey
 from metarun.strategies.transfer.ridge import Ridge
 from metarun.tasks import flat
@@ -55,9 +55,8 @@ def test_fold_in_solves_the_implicit_problem() -> None:
     rule.prepare(iter([]))
     seen = encoded(made, task)
     for i in range(3):
-        one = Task({k: v[i] for k, v in seen.context.items()}, *(
-            part._replace(x=part.x[i] if torch.is_tensor(part.x) else part.x, y=part.y[i], mask=part.mask[i],
-                          known=part.known[i], event=part.event[i]) for part in (seen.support, seen.support)))  # fmt: skip
-        weight = rule.weight(rule.update(rule.init(one.context), one.support)).detach()
+        context = {name: value[i] for name, value in seen.context.items()}
+        support = Batch(*(leaf[i] for leaf in seen.support))
+        weight = rule.weight(rule.update(rule.init(context), support)).detach()
         slope = torch.func.grad(lambda w, i=i: implicit_loss(made, task, i, w, 0.2) + 0.7 * w.square().sum())(weight)
         torch.testing.assert_close(slope.detach(), torch.zeros_like(slope), atol=1e-8, rtol=0)

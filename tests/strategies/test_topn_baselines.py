@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from toys import ITEMS, model, rule, tasks
+from toys import ITEMS, RANKS, model, rule, tasks
 
 from metarun.errors import MetarunError
 from metarun.model import Model
@@ -15,8 +15,6 @@ from metarun.strategies.baseline.ease import Ease
 from metarun.strategies.baseline.ials import FoldIn
 from metarun.strategies.baseline.popularity import Popularity
 from metarun.tasks import answers, over_tasks
-
-RANKS = ("objective=ranking", "objective.negatives=2", "evaluate=lists", "dataset.positive=0.5")
 
 
 def table(batch: Batch) -> torch.Tensor:

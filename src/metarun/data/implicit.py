@@ -51,7 +51,8 @@ def in_core(ratings: Ratings, keep: NDArray[np.bool_], core: int) -> NDArray[np.
 def cut(ratings: Ratings, keep: NDArray[np.bool_], drop_items: bool, flat: bool, said: str) -> Ratings:
     """Return some of the rows, without the users that have none; `drop_items`: nor such items; `flat`: values are 1."""
     users, user = np.unique(ratings.user[keep], return_inverse=True)
-    items, item = np.arange(ratings.n_items), ratings.item[keep]
+    items: NDArray[np.integer] = np.arange(ratings.n_items)
+    item: NDArray[np.integer] = ratings.item[keep]
     if drop_items:
         items, item = np.unique(item, return_inverse=True)
     changes: dict[str, Any] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from torch import Tensor
 from metarun.data.split import SOURCE, Segments
 from metarun.data.tasks_of_users import Columns
 from metarun.rule import Task
+
+ROWS = 2**16
 
 
 class KnownUsers:
@@ -33,6 +37,14 @@ class KnownUsers:
     def __len__(self) -> int:
         """Number of users."""
         return len(self.user)
+
+    def chunks(self) -> list[Tensor]:
+        """Return the users in batches of about as many rows each, padding counted: what bounds the memory."""
+        cuts, first = [0], 0
+        for i, length in enumerate(self.known[1].tolist()):
+            if (i + 1 - first) * length > ROWS and i > first:
+                cuts.append(first := i)
+        return [torch.arange(a, b) for a, b in pairwise([*cuts, len(self)])]
 
     def batch(self, indices: Tensor) -> Task:
         """Return the tasks (T,) of these users, padded to the longest."""
@@ -58,7 +70,7 @@ def part_of(segments: Segments, users: NDArray[np.int32], role: int) -> tuple[ND
     return start, count
 
 
-def laid_out(part: tuple[Tensor, Tensor], indices: Tensor) -> tuple[Tensor, Tensor]:
+def laid_out(part: tuple[Tensor, ...], indices: Tensor) -> tuple[Tensor, Tensor]:
     """Return places (T, B) and which of them exist, for segments of unequal length."""
     start, count = part[0][indices, None], part[1][indices, None]
     place = torch.arange(max(1, int(count.max())))

@@ -47,8 +47,8 @@ class TopN:
 
     def parts(self, rule: Rule | None, tasks: Any, number: int) -> Iterator[Part]:
         """Yield the first `number` tasks as the rule sees them, or as they are."""
-        for first in range(0, number, self.chunk):
-            yield self.part(rule, tasks, torch.arange(first, min(first + self.chunk, number)))
+        for indices in tasks.chunks() if hasattr(tasks, "chunks") else torch.split(torch.arange(number), self.chunk):
+            yield self.part(rule, tasks, indices)
 
     def part(self, rule: Rule | None, tasks: Any, indices: Tensor) -> Part:
         """Return tasks with what their lists are made of; a known user has seen more than the support."""

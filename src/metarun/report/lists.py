@@ -41,7 +41,7 @@ def lists_table(
         if None in (value, ends.get("random"), ends.get("oracle")):
             texts.append("")
         else:
-            texts.append(notation.short(lift(float(value), ends["random"], ends["oracle"])))  # type: ignore[arg-type]
+            texts.append(notation.short(lift(float(value), ends["random"], ends["oracle"])))
         cells[shown] = texts
     k = main.partition("@")[2]
     heads = [f"{notation.label(metric.split('@')[0])}" for metric in metrics] + ["lift"]

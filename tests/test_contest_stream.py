@@ -125,7 +125,7 @@ def test_a_missing_river_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch
         return known(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MetarunError, match=r'pip install river.*reference=baseline/running_bias'):
+    with pytest.raises(MetarunError, match=r"pip install river.*reference=baseline/running_bias"):
         RiverMF()
 
 

@@ -108,7 +108,7 @@ def test_parquet_comes_and_goes(tmp_path: Path) -> None:
 
 def test_without_pyarrow_the_command_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MetarunError, match=r'pip install pyarrow'):
+    with pytest.raises(MetarunError, match=r"pip install pyarrow"):
         sheets.read(tmp_path / "my.parquet", ["item"])
     with pytest.raises(MetarunError, match="pip install"):
         written.check(tmp_path / "recs.parquet")

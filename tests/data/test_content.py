@@ -86,9 +86,9 @@ def test_unknown_kinds_and_ways_are_refused() -> None:
 def test_without_scikit_learn_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("sklearn", "sklearn.feature_extraction.text"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MetarunError, match=r'pip install scikit-learn'):
+    with pytest.raises(MetarunError, match=r"pip install scikit-learn"):
         text_table(["a"], "tfidf", 2, 0)
-    with pytest.raises(MetarunError, match=r'pip install scikit-learn'):
+    with pytest.raises(MetarunError, match=r"pip install scikit-learn"):
         content.people([["a"]], 2, 0)
 
 

@@ -150,5 +150,5 @@ def test_parquet_holds_the_same(tmp_path):
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "my.parquet").write_bytes(b"PAR1")
-    with pytest.raises(MetarunError, match=r'needs pyarrow: pip install pyarrow'):
+    with pytest.raises(MetarunError, match=r"needs pyarrow: pip install pyarrow"):
         open_table(tmp_path / "my.parquet", "dataset.path", "auto", "utf-8", None)

@@ -16,12 +16,17 @@ from metarun.heads.linear import Linear
 
 
 def weights(engine: Engine, item: Tensor, y: Tensor, known: Tensor) -> Tensor | None:
-    """Return the weights (T, D) of people adapted on padded ratings (T, S); None where scores are not linear."""
+    """Return the weights of people adapted on padded ratings (T, S), and behind them what they add to every score.
+
+    (T, D + 1); None where scores are not linear.
+    """
     head = engine.rule.model.head
     if engine.features is None or not isinstance(head, Linear):
         return None
-    design = torch.eye(engine.width)  # what a linear predictor says of the axes are its weights
-    return engine.many(item, y, known, torch.nn.functional.pad(design, (0, 1)) if head.offset else design)
+    # What a linear predictor says of the axes are its weights, beside what it says of nothing.
+    design = torch.cat([torch.eye(engine.width), torch.zeros(1, engine.width)])
+    said = engine.many(item, y, known, torch.nn.functional.pad(design, (0, 1)) if head.offset else design)
+    return torch.cat([said[:, :-1] - said[:, -1:], said[:, -1:]], 1)
 
 
 def fold_in(

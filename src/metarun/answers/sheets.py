@@ -203,5 +203,5 @@ def pyarrow(path: Path) -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise MetarunError(f'{path}: Parquet needs pyarrow: pip install pyarrow, or use .csv') from None
+        raise MetarunError(f"{path}: Parquet needs pyarrow: pip install pyarrow, or use .csv") from None
     return pyarrow

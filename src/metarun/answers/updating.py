@@ -118,16 +118,16 @@ def with_new_items(answers: Answers, people: People, at_least: int) -> tuple[Peo
         return nothing, counts, None
     rows = [np.flatnonzero(people.item == one) for one in enough]
     who = [user[place] for place in rows]
-    y = [labels(answers, people.value[place]) for place in rows]
-    rated = content_rated(answers, at_least)
-    new = newcomers.fold_in(answers.engine, weight, who, y, noise(answers, weight, user, item, people.value), rated)
+    y = [labels(answers, people.value[place]) - weight[user[place], -1] for place in rows]
+    rated, doubt = content_rated(answers, at_least), noise(answers, weight, user, item, people.value)
+    new = newcomers.fold_in(answers.engine, weight[:, :-1], who, y, doubt, rated)
     return replace(nothing, new=new, new_ids=enough), counts, None
 
 
 def adapted(
     answers: Answers, user: NDArray[np.int64], item: NDArray[np.int64], value: NDArray[np.float32], people: int
 ) -> Tensor | None:
-    """Return the weights (people, D) after everybody's ratings of known items; None where the rule keeps none."""
+    """Return the weights (people, D + 1) after everybody's ratings of known items; see `newcomers.weights`."""
     learned = (item >= 0) & counts_as_chosen(answers, value)
     y = labels(answers, value[learned]).numpy()
     found: Tensor | None = None
@@ -171,6 +171,7 @@ def noise(
     assert answers.engine.features is not None
     feature = answers.engine.features[torch.from_numpy(item[rows])]
     design, offset = answers.engine.rule.model.head.split(feature)
-    score = (design * weight[torch.from_numpy(user[rows])]).sum(-1) + offset[..., 0]
+    mine = weight[torch.from_numpy(user[rows])]
+    score = (design * mine[:, :-1]).sum(-1) + mine[:, -1] + offset[..., 0]
     found = float((labels(answers, value[rows]) - score).square().mean()) if len(rows) else 1.0
     return max(found, 1e-3)

@@ -94,7 +94,6 @@ def people(lists: Sequence[Sequence[str]], width: int, seed: int) -> Table:
         import sklearn  # noqa: F401
     except ImportError as error:
         raise MetarunError(
-            'features of people need scikit-learn: pip install scikit-learn, or leave people out of '
-            "dataset.content"
+            "features of people need scikit-learn: pip install scikit-learn, or leave people out of dataset.content"
         ) from error
     return reduced(multi_hot(lists, "person", 2).values, width, seed, "people")

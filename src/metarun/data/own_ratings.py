@@ -92,7 +92,7 @@ def words_of(items: SideTable, given: Description) -> None:
         return
     if importlib.util.find_spec("sklearn") is None:
         raise MetarunError(
-            'features of texts need scikit-learn: pip install scikit-learn, or leave dataset.text_columns empty'
+            "features of texts need scikit-learn: pip install scikit-learn, or leave dataset.text_columns empty"
         )
     from metarun.data.text import text_table
 

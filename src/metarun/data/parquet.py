@@ -21,7 +21,7 @@ class ParquetTable:
             import pyarrow.parquet
         except ImportError:
             raise MetarunError(
-                f'{path}: Parquet needs pyarrow: pip install pyarrow, or save the table as CSV'
+                f"{path}: Parquet needs pyarrow: pip install pyarrow, or save the table as CSV"
             ) from None
         self.path = path
         try:

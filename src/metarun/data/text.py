@@ -29,7 +29,7 @@ def text_table(texts: Sequence[str], how: str, width: int, seed: int, name: str 
         from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer, TfidfVectorizer
     except ImportError as error:
         raise MetarunError(
-            'features of texts need scikit-learn: pip install scikit-learn, or leave title and plot out of '
+            "features of texts need scikit-learn: pip install scikit-learn, or leave title and plot out of "
             "dataset.content"
         ) from error
     if not any(any(letter.isalnum() for letter in text) for text in texts):

@@ -19,6 +19,9 @@ from metarun.tasks import encode, over_tasks
 LISTS = "lists"
 """Beside the metrics: the recommended items (T, k)."""
 
+SCORES = 2**24
+"""Numbers that the scores of one batch (T, M) may have: the larger the catalogue, the fewer tasks at a time."""
+
 
 class Part(NamedTuple):
     """Tasks as the rule sees them, and which items are no candidates or relevant, whatever the rule sees."""
@@ -47,8 +50,10 @@ class TopN:
 
     def parts(self, rule: Rule | None, tasks: Any, number: int) -> Iterator[Part]:
         """Yield the first `number` tasks as the rule sees them, or as they are."""
-        for indices in tasks.chunks() if hasattr(tasks, "chunks") else torch.split(torch.arange(number), self.chunk):
-            yield self.part(rule, tasks, indices)
+        most = max(1, SCORES // self.items)
+        for chunk in tasks.chunks() if hasattr(tasks, "chunks") else torch.split(torch.arange(number), self.chunk):
+            for indices in torch.split(chunk, most):
+                yield self.part(rule, tasks, indices)
 
     def part(self, rule: Rule | None, tasks: Any, indices: Tensor) -> Part:
         """Return tasks with what their lists are made of; a known user has seen more than the support."""

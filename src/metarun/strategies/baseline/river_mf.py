@@ -39,7 +39,7 @@ class RiverMF(TableRule):
             from river import optim, reco
         except ImportError:
             raise MetarunError(
-                'baseline/river needs the package river: pip install river; or leave it out of '
+                "baseline/river needs the package river: pip install river; or leave it out of "
                 "evaluate.against and set evaluate.reference=baseline/running_bias"
             ) from None
         self.reco, self.optim = reco, optim

@@ -91,15 +91,17 @@ def cross(user: NDArray[np.uint8], item: NDArray[np.uint8], known_too: bool) -> 
 def things(item: NDArray[np.int32], time: NDArray[np.int64], number: int, seed: int) -> NDArray[np.uint8]:
     """Return groups (number,) of items: the new ones have a fifth of the ratings, those that choose a tenth.
 
-    New are those that were first rated last, where every time is known; otherwise a seeded draw.
+    New are those that were first rated last, where every time is known; otherwise a seeded draw. What nobody rated is
+    OLD and takes no part in the draw, for the transposed table does not have it.
     """
     counts = np.bincount(item, minlength=number)
+    rated = np.flatnonzero(counts)
     if (time == 0).any():
-        order = np.argsort(hashed(seed + 4, np.arange(number)))
+        order = rated[np.argsort(hashed(seed + 4, np.arange(len(rated))))]
     else:
         first = np.full(number, np.iinfo(np.int64).max)
         np.minimum.at(first, item, time)
-        order = np.argsort(first, kind="stable")[::-1]
+        order = rated[np.argsort(first[rated], kind="stable")[::-1]]
     place = np.cumsum(counts[order]) / counts.sum()
     group = np.full(number, OLD, np.uint8)
     group[order[place <= NEW_ITEMS + VALIDATION_ITEMS]] = CHOOSES

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.linalg import vecdot
 
 from metarun.model import Model, Spec
+from metarun.pretraining.users import UserVectors
 
 
-class Factorisation(nn.Module):
+class Factorisation(UserVectors):
     """Squared error over observed ratings with L2 on what each rating touches.
 
     A user's weight is the head's start plus a deviation of their own; L2 pulls the deviation, not the start, to zero.
@@ -36,16 +37,11 @@ class Factorisation(nn.Module):
         model: Model,
         spec: Spec,
     ) -> None:
-        super().__init__()
-        self.model, self.epochs, self.rows, self.lr = model, epochs, batch, lr
+        super().__init__(model, spec, std=0.1)
+        self.epochs, self.rows, self.lr = epochs, batch, lr
         self.l2, self.bias_l2, self.kind, self.drop = l2, bias_l2, loss, drop
         self.drop_items = drop_items if model.backbone.content else 0.0
-        dim = model.backbone.vectors.embedding_dim
         self.register_buffer("rated", torch.zeros(spec.sizes["item"], dtype=torch.bool))
-        self.users = nn.Embedding(spec.sizes["user"], model.backbone.out_features)
-        nn.init.normal_(self.users.weight, std=0.1)
-        with torch.no_grad():
-            self.users.weight[:, dim:] = 0.0
 
     def begin(self, ratings: Tensor) -> None:
         """Set the global mean from the source ratings."""
@@ -78,20 +74,12 @@ class Factorisation(nn.Module):
 
     @torch.no_grad()
     def finish(self, users: Tensor) -> None:
-        """Move the head's start to the mean user; ratings are dominated by a few active ones.
+        """Move the head's start to the mean user of `users` (N,), and leave items nobody rated to their content.
 
-        Items nobody rated keep nothing of their random start: what is known about them alone predicts them.
-        users: numbers (N,) of the users that have source ratings.
+        Nothing is kept of the random start of their own vectors: what is known about them alone predicts them.
         """
         backbone = self.model.backbone
         backbone.vectors.weight.mul_(self.rated[:, None])
         if backbone.bias:
             backbone.item_bias.mul_(self.rated)
-        mean = self.users.weight[users].mean(0)
-        self.model.head.weight += mean[:, None]
-        self.users.weight -= mean
-
-    def known(self, context: dict[str, Tensor]) -> Tensor:
-        """Return the weights (users, D) of the users that pretraining saw."""
-        start: Tensor = self.model.head.start(context)[..., 0]
-        return self.users.weight + start
+        super().finish(users)

@@ -11,19 +11,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from metarun.backbones.mf import MatrixFactorisation
 from metarun.backbones.mf_features import FeatureFactorisation
 from metarun.errors import MetarunError
 from metarun.model import Model, Spec
+from metarun.pretraining.users import UserVectors
 
 CELLS = 2**20
 """Numbers in a temporary tensor: 4 MiB in float32, small enough for the cache; a block has three of them."""
 
 
-class ImplicitALS(nn.Module):
+class ImplicitALS(UserVectors):
     """sum over rows of v (w.x - 1)^2 + unobserved * sum over all users and items of (w.x)^2 + L2, v the row's value.
 
     The L2 of an entity with n rows is l2 * (n + unobserved * N)^power, N the number of vectors on the other side.
@@ -31,12 +32,10 @@ class ImplicitALS(nn.Module):
     """
 
     def __init__(self, sweeps: int, unobserved: float, l2: float, power: float, *, model: Model, spec: Spec) -> None:
-        super().__init__()
         check(model.backbone)
-        self.model, self.sweeps = model, sweeps
+        super().__init__(model, spec, std=0.0)
+        self.sweeps = sweeps
         self.unobserved, self.l2, self.power = unobserved, l2, power
-        self.users = nn.Embedding(spec.sizes["user"], model.backbone.out_features)
-        nn.init.zeros_(self.users.weight)
         self.sides: tuple[Any, Side, Side] | None = None
 
     def begin(self, labels: Tensor) -> None:
@@ -98,18 +97,6 @@ class ImplicitALS(nn.Module):
                 )
             found[entities] = torch.cholesky_solve(target[entities, :, None], root)[..., 0]
         return found
-
-    @torch.no_grad()
-    def finish(self, users: Tensor) -> None:
-        """Move the head's start to the mean user; users: numbers (N,) of those that have source rows."""
-        mean = self.users.weight[users].mean(0)
-        self.model.head.weight += mean[:, None]
-        self.users.weight -= mean
-
-    def known(self, context: dict[str, Tensor]) -> Tensor:
-        """Return the weights (users, K) of the users that pretraining saw."""
-        start: Tensor = self.model.head.start(context)[..., 0]
-        return self.users.weight + start
 
 
 class Side:

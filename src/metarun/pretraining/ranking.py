@@ -8,12 +8,13 @@ from torch.linalg import vecdot
 
 from metarun.errors import MetarunError
 from metarun.model import Model, Spec
+from metarun.pretraining.users import UserVectors
 
 L2 = {"bpr": 0.004, "softmax": 0.02, "implicit": 0.02}
 """What serves each loss on MovieLens, where nothing else is asked for: a bpr loss is the smaller, being a mean."""
 
 
-class Ranking(nn.Module):
+class Ranking(UserVectors):
     """The model's ranking objective over interactions, with L2 on what each of them touches.
 
     A user's weight is the head's start plus a deviation of their own, as in `metarun.pretraining.factorisation`, which
@@ -35,20 +36,15 @@ class Ranking(nn.Module):
         model: Model,
         spec: Spec,
     ) -> None:
-        super().__init__()
         if not hasattr(model.objective, "negatives"):
             raise MetarunError(
                 f"pretrain=ranking ranks items, and {type(model.objective).__name__} is no objective for that: "
                 "use objective=ranking, or pretrain=matrix_factorisation."
             )
-        self.model, self.epochs, self.rows, self.lr = model, epochs, batch, lr
+        super().__init__(model, spec, std=0.1)
+        self.epochs, self.rows, self.lr = epochs, batch, lr
         self.l2 = L2[model.objective.kind] if l2 is None else l2
         self.bias_l2, self.drop, self.share = bias_l2, drop, share
-        dim = model.backbone.vectors.embedding_dim
-        self.users = nn.Embedding(spec.sizes["user"], model.backbone.out_features)
-        nn.init.normal_(self.users.weight, std=0.1)
-        with torch.no_grad():
-            self.users.weight[:, dim:] = 0.0
 
     def begin(self, labels: Tensor) -> None:
         """Do nothing: without a level to predict there is no mean to start from."""
@@ -86,15 +82,3 @@ class Ranking(nn.Module):
         padded = nn.functional.pad(weight, (0, 0, 0, len(others) * self.share - rows))
         scores = padded.reshape(len(others), self.share, dim) @ others.mT
         return scores.flatten(0, 1)[:rows]
-
-    @torch.no_grad()
-    def finish(self, users: Tensor) -> None:
-        """Move the head's start to the mean user; users: numbers (N,) of those that have source rows."""
-        mean = self.users.weight[users].mean(0)
-        self.model.head.weight += mean[:, None]
-        self.users.weight -= mean
-
-    def known(self, context: dict[str, Tensor]) -> Tensor:
-        """Return the weights (users, D) of the users that pretraining saw."""
-        start: Tensor = self.model.head.start(context)[..., 0]
-        return self.users.weight + start

@@ -89,8 +89,7 @@ def enter(pipeline: Pipeline, method: str, product: Product) -> tuple[dict[str, 
         scores += judge.test(rule, method, tuned, cell)
         choices |= {place_of(judge, cell, s): described_choice(rule, choice, judge) for s, choice in tuned.items()}
         point = tuned[judge.supports[-1]].point
-    if not judge.cells and judge.lists and rule.tune:
-        choice = judge.tune_known(rule)
+    if not judge.cells and judge.lists and rule.tune and (choice := judge.tune_known(rule)):
         choices["warm"], point = described_choice(rule, choice, judge), choice.point
     if not (judge.lists and judge.cells):  # lists of known users are made from all their rows, by what can take them
         scores += judge.warm(rule, method, point, list(cfg.evaluate.thresholds), cfg.evaluate.rank_at)

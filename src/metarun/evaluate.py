@@ -143,10 +143,15 @@ class Judge:
             found = self.protocol.values(rule, self.protocol.parts(rule, tasks, len(tasks)), support, more=more)
         return self.warm_scores(method, found, tasks.user, support)
 
-    def tune_known(self, rule: Rule) -> Choice:
-        """Return what the rows of known users that were withheld for it choose; for lists."""
+    def tune_known(self, rule: Rule) -> Choice | None:
+        """Return what the rows of known users that were withheld for it choose; None where there are none. For lists.
+
+        The split warm_80_20 withholds none, recbole none of users with fewer than ten rows.
+        """
         assert self.lists is not None
         tasks, lists = self.data.warm_tasks(choose=True), self.lists
+        if tasks is None:
+            return None
         with torch.no_grad():
             parts = list(lists.parts(rule, tasks, len(tasks)))
         return self.choose(rule, lambda: self.validation(rule, tasks.support, parts))

@@ -67,6 +67,8 @@ def check_ranking(cfg: DictConfig, strategies: Sequence[str]) -> None:
             "objective=ranking ranks interactions: say from which rating a row counts as one, dataset.positive=4, or "
             "dataset.positive=0.5 for every row"
         )
+    if OmegaConf.select(cfg, "dataset.tasks") == "items":
+        raise MetarunError("dataset.tasks=items ranks users for an item, which nothing judges: use dataset.tasks=users")
     for name in strategies:
         family = name.split("/")[0]
         key = f"strategy.{family}.rule.moves" if family == "adaptive" else f"strategy.{family}.moves"

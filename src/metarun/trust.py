@@ -16,9 +16,10 @@ def trusted() -> tuple[str, ...]:
 
 
 def check_home(key: str, target: str, found: object) -> None:
-    """Raise MetarunError unless what a `_target_` leads to is from a trusted package itself.
+    """Raise MetarunError unless what a `_target_` leads to is a class, and from a trusted package itself.
 
-    The name alone would not do: torch.serialization.os.system begins with torch too.
+    The name alone would not do: torch.serialization.os.system begins with torch too, and torch.hub.load is torch's own
+    but runs what it downloads.
     """
     home = str(getattr(found, "__module__", None))
     if not any(home == package or home.startswith(f"{package}.") for package in trusted()):
@@ -26,6 +27,8 @@ def check_home(key: str, target: str, found: object) -> None:
             f"{key}={target}: leads to something of '{home}', which is not trusted; "
             f"give a class of {', '.join(trusted())}"
         )
+    if not isinstance(found, type):
+        raise MetarunError(f"{key}={target}: is no class; give a class of {', '.join(trusted())}")
 
 
 def check_target(key: str, target: object) -> None:

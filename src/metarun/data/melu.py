@@ -25,7 +25,6 @@ SIDE_FIELDS = 11  # id, title, year, rate, release, genres, directors, writers, 
 MISSING = {"", "N/A"}
 
 ROWS = (13, 100)  # ratings of a task
-QUERIES = 10
 LAST_OLD_YEAR = 1997
 SAME = {860: 811, 1795: 1741}  # movies that stand twice in the catalogue
 

@@ -33,6 +33,7 @@ class Columns:
         self.item, self.value = torch.from_numpy(ratings.item), torch.from_numpy(ratings.value)
         self.order = torch.from_numpy(segments.order)
         self.user_features = torch.from_numpy(ratings.user_features)
+        self.offsets = torch.from_numpy(ratings.offsets)
 
     def rows(self, place: Tensor, mask: Tensor, key: Tensor | None = None) -> Batch:
         """Return the batch of the rows at places in the order (T, B); masked places read row 0.
@@ -50,6 +51,18 @@ class Columns:
     def context(self, user: Tensor) -> dict[str, Tensor]:
         """Return what is known about users (T,) before any rating."""
         return {"key": user, "features": self.user_features[user]}
+
+    def unasked(self, user: Tensor, query: Batch) -> Tensor:
+        """Return (pairs, 2) task and item of all rows of users (T,), whatever their role, but those of the query.
+
+        What a user rated beside support and query would count against a list that names it.
+        """
+        start, count = self.offsets[user], self.offsets[user + 1] - self.offsets[user]
+        task, place = (torch.arange(int(count.max())) < count[:, None]).nonzero(as_tuple=True)
+        item = self.item[start[task] + place].long()
+        asking, column = query.mask.nonzero(as_tuple=True)
+        asked = asking * self.items + query.x["item"][asking, column]
+        return torch.stack([task, item], 1)[~torch.isin(task * self.items + item, asked)]
 
 
 class UserTasks:
@@ -110,17 +123,8 @@ class UserTasks:
         )
 
     def seen(self, indices: Tensor) -> Tensor:
-        """Return (pairs, 2) task and item of all rows of fixed tasks but the query's: they are no candidates.
-
-        What a user rated beside support and query would count against a list that names it.
-        """
-        count, start = self.count[indices][:, None], self.start[indices][:, None]
-        last = count.clamp(max=int(self.supports[-1]) + self.queries)
-        place = torch.arange(int(count.max()))[None]
-        asked = (place >= last - self.queries) & (place < last)
-        task, column = ((place < count) & ~asked).nonzero(as_tuple=True)
-        row = self.columns.order[start[task, 0] + column].long()
-        return torch.stack([task, self.columns.item[row].long()], 1)
+        """Return (pairs, 2) task and item of what is no candidate for lists; of fixed tasks."""
+        return self.columns.unasked(self.user[indices], self.batch(indices).query)
 
 
 class PairedTasks:
@@ -159,3 +163,7 @@ class PairedTasks:
             self.columns.rows(self.start[indices, None] + support, support < self.count[indices, None], key),
             self.columns.rows(self.asked[indices, None] + query, query < self.asked_count[indices, None], key),
         )
+
+    def seen(self, indices: Tensor) -> Tensor:
+        """Return (pairs, 2) task and item of what is no candidate for lists."""
+        return self.columns.unasked(self.user[indices], self.batch(indices).query)

@@ -56,10 +56,10 @@ class TopN:
                 yield self.part(rule, tasks, indices)
 
     def part(self, rule: Rule | None, tasks: Any, indices: Tensor) -> Part:
-        """Return tasks with what their lists are made of; a known user has seen more than the support."""
+        """Return tasks with what their lists are made of; a user has seen more than the support."""
         task = tasks.batch(indices)
-        seen = tasks.seen(indices) if hasattr(tasks, "seen") else pairs(task.support.x["item"], task.support.mask)
-        return Part(task if rule is None else encode(rule, task), seen, pairs(task.query.x["item"], task.query.mask))
+        wanted = pairs(task.query.x["item"], task.query.mask)
+        return Part(task if rule is None else encode(rule, task), tasks.seen(indices), wanted)
 
     def values(self, rule: Rule, parts: Iterable[Part], support: int, only: str | None = None) -> dict[str, Tensor]:
         """Return each metric (T,) of lists made with supports of at most `support` rows, and the lists (T, k)."""

@@ -18,7 +18,6 @@ from metarun.model import Model, readable
 from metarun.rule import Batch, Rule, State
 
 HEAD = "head"
-MOVES = ("head", "rows", "both", "all")
 
 
 def moved(word: str, task: str) -> str:

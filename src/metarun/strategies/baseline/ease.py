@@ -29,7 +29,8 @@ class Ease(Rule):
 
     everyone = True
 
-    gram: Tensor
+    gram: Tensor  # (A, A)
+    chosen: Tensor  # (A,) the items that anybody has; the others score 0
 
     def __init__(
         self, *, model: Model, l2: float, memory_gb: float, tune: dict[str, list[float]] | None = None
@@ -44,25 +45,30 @@ class Ease(Rule):
                 "(dataset.core=10)."
             )
         self.tune, self.l2 = tune, l2
-        self.room = max(1, int(memory_gb / each) - MATRICES + 1)
+        self.memory_gb = memory_gb
         self.kept: dict[float, Tensor] = {}
-        self.register_buffer("gram", torch.zeros(items, items))
+        self.items = items
+        self.register_buffer("gram", torch.zeros(0, 0))
+        self.register_buffer("chosen", torch.zeros(0, dtype=torch.int64))
 
     def prepare(self, tasks: Iterator[Task]) -> None:
         """Count, for every two items, the training users who have both."""
-        self.gram.zero_()
         self.kept.clear()
+        gram = self.gram.new_zeros(self.items, self.items)
         for task in tasks:
             item, weight = shown(task.support)
-            rows = self.gram.new_zeros(len(item), len(self.gram))
+            rows = gram.new_zeros(len(item), self.items)
             rows.scatter_add_(1, item, weight.to(rows))
-            self.gram.addmm_(rows.mT, rows)
+            gram.addmm_(rows.mT, rows)
+        self.chosen = gram.diagonal().nonzero()[:, 0]
+        self.gram = gram[self.chosen][:, self.chosen]
 
     @torch.no_grad()
     def weights(self) -> Tensor:
-        """Return B (M, M) for the penalty."""
+        """Return B (A, A) for the penalty."""
         if self.l2 not in self.kept:
-            while len(self.kept) >= self.room:
+            room = int(self.memory_gb / (4 * max(1, len(self.gram)) ** 2 / 1e9)) - MATRICES + 1
+            while len(self.kept) >= max(1, room):
                 self.kept.pop(next(iter(self.kept)))
             matrix = self.gram.clone()
             matrix.diagonal().add_(self.l2)
@@ -74,7 +80,7 @@ class Ease(Rule):
 
     def init(self, context: dict[str, Any]) -> State:
         """Return the user's items (M,): none."""
-        return {"items": torch.zeros_like(self.gram[0])}
+        return {"items": self.gram.new_zeros(self.items)}
 
     def update(self, state: State, batch: Batch) -> State:
         """Add the known items."""
@@ -83,4 +89,5 @@ class Ease(Rule):
 
     def predict(self, state: State, x: dict[str, Tensor]) -> Tensor:
         """Return outputs (B, 1), or (B, 1 + N, 1) with the items that each row is ranked against."""
-        return looked_up(state["items"] @ self.weights(), x)
+        found = state["items"].index_select(0, self.chosen) @ self.weights()
+        return looked_up(torch.zeros_like(state["items"]).scatter(0, self.chosen, found), x)

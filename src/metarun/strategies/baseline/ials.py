@@ -1,6 +1,7 @@
-"""Fold-in of implicit ALS: what a new user's vector would have been in another half of a sweep.
+"""Fold-in of implicit ALS: a new user's half of another sweep, with a penalty and an unobserved weight of its own.
 
-Hu, Koren and Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008.
+Hu, Koren and Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008. An interaction weighs 1 in
+all here and 1 + u in `metarun.pretraining.ials`: penalty / (1 + u) and u / (1 + u) give its vectors times 1 + u.
 """
 
 from __future__ import annotations

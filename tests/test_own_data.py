@@ -92,6 +92,20 @@ def test_small_implicit_data_and_a_file_whose_name_needs_quotes(capsys: Out) -> 
     assert found.events == {"view": 1, "buy": 5}
 
 
+@pytest.mark.parametrize(("liked", "rows"), [(6, 6), (0, 0)])
+def test_the_command_of_a_ranking_counts_the_rows_that_are_left(liked: int, rows: int, capsys: Out) -> None:
+    values = [
+        f"{user},{item},{5 if item < liked or user == item == 0 else 1}" for user in range(20) for item in range(60)
+    ]
+    Path("own.csv").write_text("\n".join(["user,item,rating", *values]))
+    assert main(["data", "check", "own.csv", "--as", "ratings"]) == 0
+    first, *ranked = commands(capsys.readouterr().out)
+    assert not any(word.startswith("dataset.supports") for word in first)
+    assert len(ranked) == (rows > 0)
+    for words in ranked:
+        assert {"dataset.supports=[0,1,3]", "dataset.queries=2"} <= set(words)
+
+
 def test_these_verbs_do_not_import_torch() -> None:
     code = (
         "import sys; from metarun.cli import main; main(['data', 'template', 'ratings']);"

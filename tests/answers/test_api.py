@@ -68,10 +68,37 @@ def test_seen_items_are_left_out_and_lists_kept_to() -> None:
     assert [one.item for one in person.recommend(20, candidates=[8, 1, "Heat"])] == [21, 8]
     assert [one.item for one in person.recommend(20, exclude=[13])] == [21, 8]
     assert list(person.recommend(1).frame().columns) == ["rank", "item", "title", "score"]
-    with pytest.raises(MetarunError, match="k=0: at least 1"):
-        person.recommend(0)
+    for k in (0, 2.5, True, "3"):
+        with pytest.raises(MetarunError, match=f"k={k}: give a whole number, at least 1"):
+            person.recommend(k)  # type: ignore[arg-type]
     with pytest.raises(MetarunError, match="'77' is not among"):
         person.recommend(candidates=[77])
+
+
+def test_one_item_may_stand_alone() -> None:
+    person = made.answers().adapt(LIKES)
+    for one in (21, "Heat", "21", np.int64(21)):
+        assert person.predict(one) == person.predict([21])
+    assert [one.item for one in person.recommend(5, candidates="Heat")] == [21]
+    assert repr(person) == "Predictor(made/0: 3 ratings taken in)"
+    assert repr(made.answers(ranks=True).adapt([1])) == "Predictor(made/0: 1 item taken in)"
+
+
+def test_what_left_nothing_is_known() -> None:
+    person = made.answers().adapt(LIKES)
+    assert person.emptied([], None, None) == "candidates name no item"
+    assert person.emptied(None, None, 200) == "no item has 200 ratings in training (min-ratings)"
+    assert person.emptied([8], [8], None) == "exclude leaves out all that candidates and min-ratings left"
+    assert person.emptied([1], None, None) == "the person has seen all that candidates, exclude and min-ratings left"
+
+
+def test_a_repeated_interaction_counts_once() -> None:
+    answers = made.answers(ranks=True)
+    again = answers.adapt([1, 2, "Alien"])
+    assert again.support.seen == [1, 0]
+    assert again.predict(13) == answers.predict([2, 1], 13)
+    with pytest.raises(MetarunError, match="rated twice"):
+        made.answers(ranks=True, positive=4.0).adapt([1, 2, "Alien"])
 
 
 def test_predictions_keep_to_the_scale_and_order_does_not() -> None:
@@ -132,7 +159,7 @@ def test_what_is_known_about_a_person_counts() -> None:
         "model.backbone.table": torch.zeros(6, 1), "model.backbone.to_vector": torch.zeros(1, 2),
         "model.backbone.to_bias": torch.zeros(1),
     }  # fmt: skip
-    content |= {"user_feature_names": ["gender=F", "gender=M", "age=25"], "context": torch.tensor([0.5, 0.5, 0.1])}
+    content |= {"user_feature_names": ["gender=F", "gender=M", "age"], "context": torch.tensor([0.5, 0.5, 0.1])}
     answers = made.Answers(content, Path("nowhere/answers.ckpt"))
     him, her = answers.predict({}, [1], about={"gender": "M"}), answers.predict({}, [1], about={"gender": "F"})
     anybody = answers.predict({}, [1])
@@ -140,6 +167,8 @@ def test_what_is_known_about_a_person_counts() -> None:
     assert float(anybody[0]) == pytest.approx((float(him[0]) + float(her[0])) / 2, abs=1e-5)
     with pytest.raises(MetarunError, match="gender=X: there is no such feature; Did you mean 'gender=M'"):
         answers.adapt({}, about={"gender": "X"})
+    with pytest.raises(MetarunError, match="age=33: age is a number and cannot be told; known are gender=F, gender=M"):
+        answers.adapt({}, about={"age": "33"})
 
 
 def test_a_ranking_needs_no_ratings_and_clips_nothing() -> None:
@@ -148,6 +177,8 @@ def test_a_ranking_needs_no_ratings_and_clips_nothing() -> None:
     assert [one.item for one in liked] == [one.item for one in answers.recommend({1: 5, 2: 4}, k=3)]
     disliked = answers.adapt({1: 5, 2: 4, 5: 1})  # seen, and not chosen
     assert len(disliked.support.item) == 2
+    assert disliked.note == "1 rating below 4 is no interaction: it counts as seen only"
+    assert answers.adapt({1: 5, 2: 4}).note is None
     assert disliked.predict([13]) == answers.predict([1, 2], [13])
     assert 5 not in {one.item for one in disliked.recommend(20)}
     assert made.answers("maml", ranks=True).recommend([1], k=1)[0].item == 13

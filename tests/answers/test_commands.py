@@ -9,6 +9,7 @@ from pathlib import Path
 import made
 import pytest
 
+from metarun.answers import screen
 from metarun.cli import main
 
 Out = pytest.CaptureFixture[str]
@@ -75,7 +76,7 @@ def test_many_people_at_once(run: Path, tmp_path: Path, capsys: Out) -> None:
     captured = capsys.readouterr()
     assert "6 recommendations for 3 people" in captured.out
     assert "2 of 6 rows have items that the run does not know" in captured.err
-    assert "1 people have no known item: they get what the run starts from" in captured.err
+    assert "1 person has no known item and gets what the run starts from" in captured.err
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [(row["user"], row["rank"], row["known"]) for row in rows[::2]] == [
         ("7", "1", "2"),
@@ -101,6 +102,49 @@ def test_a_ranking_needs_no_ratings(tmp_path: Path, capsys: Out) -> None:
     out = said(["recommend", run, "--ratings", tmp_path / "liked.csv", "-k", "1"], capsys)
     assert "1 item taken in by ridge" in out
     assert "score" in out
+
+
+def test_a_file_of_several_people_is_not_merged(run: Path, tmp_path: Path, capsys: Out) -> None:
+    path = tmp_path / "two.csv"
+    path.write_text("userId,item,rating\nu1,1,5\nu2,5,1\n")
+    err = said(["recommend", run, "--ratings", path], capsys, code=2)
+    assert f"two.csv has 2 people (u1, u2): use --users {path} --out FILE, or keep one person's rows" in err
+    path.write_text("userId,item,rating\nu1,1,5\nu1,5,1\n")
+    assert "2 ratings taken in" in said(["recommend", run, "--ratings", path], capsys)
+
+
+def test_ratings_below_positive_are_told(tmp_path: Path, capsys: Out) -> None:
+    run, mine = made.run(tmp_path / "run", ranks=True, positive=4.0), tmp_path / "my.csv"
+    mine.write_text("user,item,rating\nu,1,5\nu,2,3\nu,5,1\n")
+    note = "2 ratings below 4 are no interactions: they count as seen only"
+    assert note in said(["recommend", run, "--ratings", mine], capsys)
+    assert main(["recommend", str(run), "--users", str(mine), "--out", str(tmp_path / "recs.csv")]) == 0
+    assert note in capsys.readouterr().err
+
+
+def test_a_column_of_events_is_told(run: Path, tmp_path: Path, capsys: Out) -> None:
+    ranks, mine = made.run(tmp_path / "run", ranks=True), tmp_path / "my.csv"
+    mine.write_text("user,item,Event_Type\nu,1,buy\nu,2,view\n")
+    for verb in ("recommend", "update"):
+        assert main([verb, str(ranks), "--ratings", str(mine)]) == 0
+        told = "the column 'Event_Type' is not read: every row counts once, with the weight 1"
+        assert capsys.readouterr().err.strip() == told
+    mine.write_text("item,rating,event\n1,5,x\n")
+    assert main(["recommend", str(run), "--ratings", str(mine)]) == 0
+    assert not capsys.readouterr().err
+
+
+def test_nothing_left_says_why(run: Path, mine: Path, tmp_path: Path, capsys: Out) -> None:
+    words = ["recommend", run, "--ratings", mine, "--candidates", "1"]
+    assert "nothing is left to recommend: the person has seen all" in said(words, capsys)
+    assert main([str(word) for word in [*words, "--out", tmp_path / "recs.csv"]]) == 0
+    assert "nothing is left to recommend: the person has seen all" in capsys.readouterr().err
+
+
+def test_a_cut_title_is_marked() -> None:
+    assert screen.cut("Star Wars: Episode V - The Empire (1980)", True) == "Star Wars: Episode V…"
+    assert screen.cut("Star Wars: Episode V - The Empire (1980)", False) == "Star Wars: Episode..."
+    assert screen.cut("Heat (1995)", True) == "Heat"
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,8 @@ def columns(rows: list[tuple[str, str, float, int]]) -> tuple[np.ndarray, ...]: 
 def test_a_new_item_is_recommended_to_whom_it_suits(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take_in(run, f"user,item,rating\n{FANS}{FOES}ann,1000,5\n", "item,title\n999,Sunshine (2007)\n")
     out = capsys.readouterr().out
-    assert "1 new items can be recommended (ratings): 999 Sunshine (2007) (12)" in out
-    assert "1 new items have fewer than 3 ratings (--at-least)" in out
+    assert "1 new item can be recommended (ratings): 999 Sunshine (2007) (12)" in out
+    assert "1 new item has fewer than 3 ratings (--at-least)" in out
     answers = metarun.load(run)
     fan, foe = {1: 5, 13: 5}, {1: 1, 13: 1, 5: 5}
     assert answers.predict(fan, ["Sunshine"]) > answers.predict(foe, [999]) + 1
@@ -116,6 +116,22 @@ def test_an_interaction_with_a_new_item_counts_against_everybody_else(tmp_path: 
     take_in(run, f"user,item\n{fans}{others}")
     answers = metarun.load(run)
     assert answers.predict([1, 13], [999]) > answers.predict([5, 8], [999])
+
+
+def test_a_new_item_needs_rows_that_count_as_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fans = "".join(f"f{i},{item},5\n" for i in range(4) for item in (1, 13, 999))
+    low = "".join(f"g{i},5,5\ng{i},999,1\ng{i},1000,2\n" for i in range(4))
+    run, without = (made.run(tmp_path / name, ranks=True, positive=4.0) for name in ("run", "without"))
+    take_in(run, f"user,item,rating\n{fans}{low}")
+    out = capsys.readouterr().out
+    assert "1 new item can be recommended (ratings of 4 or more): 999 (4)" in out
+    assert "1 new item has fewer than 3 ratings of 4 or more (--at-least)" in out
+    take_in(without, f"user,item,rating\n{fans}{low.replace(',999,1', ',21,1').replace(',1000,2', ',8,2')}")
+    found, wanted = (people.load(one / "answers.ckpt", {}).new for one in (run, without))
+    assert found is not None
+    assert wanted is not None
+    assert torch.allclose(found, wanted)
+    assert 999 not in {one.item for one in metarun.load(run).person("g0").recommend(9)}
 
 
 def test_rules_without_a_weight_keep_new_items_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -163,3 +164,15 @@ def test_unused_rows_are_nobodys_task() -> None:
     data = Toy(table(), "cells")
     assert len(rows_of(data, UNUSED)[0])
     assert not len(np.intersect1d(data.training_segments(1, 1, everyone=True), data.chosen(UNUSED, 1)))
+
+
+def test_the_new_items_are_the_same_whoever_are_the_tasks_though_some_were_never_rated() -> None:
+    given = ratings(users=30, items=200, least=4, most=12)
+    untimed = replace(given, time=np.zeros_like(given.time))
+    assert len(np.unique(given.item)) < given.n_items
+    for found in (given, untimed):
+        by_users = cells.groups("cells", "users", found, 3)[1]
+        by_items = cells.groups("cells", "items", transposed(found), 3)[0]
+        new = {int(found.item_ids[i]) for i in np.flatnonzero(by_users == cells.TESTS)}
+        assert new == {int(i) for i in transposed(found).user_ids[by_items == TEST]}
+        assert new

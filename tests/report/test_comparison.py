@@ -10,7 +10,7 @@ ENTRY = {"value": 0.9, "ci95": 0.01, "n": 300}
 
 def text(summaries, overrides, width=80, unicode=True):
     console = Console(file=io.StringIO(), width=width)
-    console.print(comparison(summaries, overrides, width, unicode))
+    console.print(comparison(summaries, overrides, unicode))
     return console.file.getvalue()
 
 
@@ -39,7 +39,7 @@ def test_a_long_label_leaves_the_columns_whole(summarise):
     assert max(map(len, table.splitlines())) <= 80
     assert "…" not in table
     assert sum("±" in line and line.rstrip()[-1] in "*°0123456789" for line in table.splitlines()) == 4
-    assert "\nbackbone.dim=64 seed=3 " in table
+    assert "\nbackbone.dim=64 seed=3\n" in table
 
 
 def test_runs_of_two_metrics_say_which(summarise):

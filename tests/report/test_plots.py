@@ -1,5 +1,6 @@
 import matplotlib.image
 import pytest
+from matplotlib.figure import Figure
 
 from metarun.errors import MetarunError
 from metarun.report.plots import _cut, _styles, support_plot
@@ -21,6 +22,21 @@ def test_one_method_one_panel_and_a_gap(summarise, tmp_path):
     support_plot(one, tmp_path / "a.png")
     support_plot(one, tmp_path / "b.png", "mae")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_the_oracle_of_a_ranking_is_named_not_drawn(summarise, tmp_path, monkeypatch):
+    seen = []
+    write = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *args, **more: (seen.append(figure), write(figure, *args, **more))
+    )
+    found = summarise({"meta/ials": (0.1, 0.2), "baseline/oracle": (1.0, 1.0)}, protocol="full", paired={})
+    support_plot(found, tmp_path / "a.png")
+    (axes,) = seen[0].axes
+    assert len(axes.lines) == 1
+    assert axes.get_xlabel() == "known interactions"
+    assert "oracle" in seen[0].get_supxlabel()
+    assert seen[0].get_supxlabel().endswith(", not drawn")
 
 
 def test_bad_values_leave_the_frame():

@@ -82,9 +82,8 @@ def test_no_stars_on_another_metric(summary):
 
 
 def test_brief(summary):
-    lines = text(support_table(summary, "mae", width=80, brief=True)).splitlines()
-    assert lines[-1] == "users and marks as in the last table; ± 95 % in thousandths; less is better"
-    assert "test users" not in "".join(lines)
+    lines = text(support_table(summary, "mae", width=80, brief=True), 120).splitlines()
+    assert lines[-1] == "300 user-cold test users; marks as in the main table; ± 95 % in thousandths; less is better"
 
 
 def test_trials(summarise):
@@ -116,6 +115,20 @@ def test_one_column_of_known_users(summary):
     table = text(support_table(summary | {"test": {"warm": sizes}}, cell="warm", width=120), 120)
     assert "same users and queries" not in table
     assert "\npretrain/matrix_factorisation: with all training ratings of these users, not 20\n" in table
+
+
+def test_the_head_where_tasks_may_have_fewer_ratings(summarise):
+    sizes = {"90": {"baseline/ridge": {"rmse": {"value": 0.86, "ci95": 0.01, "n": 300}}}}
+    found = summarise(test={"item-cold": sizes}, paired={}, setting={"split": "melu"})
+    table = text(support_table(found, cell="item-cold"))
+    assert table.startswith("movielens/1m: RMSE by support ratings, item-cold users\n")
+    assert "≤ 90" in table.splitlines()[1]
+    assert "≤" not in text(support_table(found | {"setting": {"split": "cold"}}, cell="item-cold"))
+
+
+def test_the_claim_is_only_about_movielens(summary):
+    assert "claimed elsewhere" in text(ranking_table(summary))
+    assert "claimed elsewhere" not in text(ranking_table(summary | {"dataset": "my/ratings.csv"}))
 
 
 def test_ascii(summary):

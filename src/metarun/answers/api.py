@@ -9,6 +9,7 @@ answers.recommend({"Alien (1979)": 5}, k=3, explain=True)[0].because
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from metarun import store
 from metarun.answers import people as peoples
 from metarun.answers import rebuild
-from metarun.answers.catalogue import Catalogue, text
+from metarun.answers.catalogue import Catalogue, listed, number_of, text
 from metarun.answers.engine import Engine
 from metarun.answers.locate import locate
 from metarun.answers.support import Meaning, Support, of_pairs
@@ -113,10 +114,8 @@ class Answers:
         """Return the k best items that the person has not rated; see `Predictor.recommend`."""
         return self.adapt(support, about).recommend(k, candidates, exclude, explain, min_ratings)
 
-    def predict(
-        self, support: Any, items: Iterable[Any], about: Mapping[str, str] | None = None
-    ) -> NDArray[np.float32]:
-        """Return what the person would rate items, (items,)."""
+    def predict(self, support: Any, items: Any, about: Mapping[str, str] | None = None) -> NDArray[np.float32]:
+        """Return what the person would rate items, (items,); see `Predictor.predict`."""
         return self.adapt(support, about).predict(items)
 
     def least(self, min_ratings: int | None, chosen: bool) -> int:
@@ -148,7 +147,7 @@ class Answers:
             if not known:
                 how = f"nobody is known yet: metarun update {self.path.parent} --ratings FILE takes people in"
             else:
-                how = f"{len(known)} people are known.{did_you_mean(text(user), known)}"
+                how = f"{number_of(len(known), 'person is', 'people are')} known.{did_you_mean(text(user), known)}"
             raise MetarunError(f"user '{user}' is not known through metarun update; {how}")
         kept = [(self.catalogue.place.get(self.people.item[row]), row) for row in rows]
         seen = [number for number, _ in kept if number is not None]
@@ -164,12 +163,15 @@ class Answers:
         if not about:
             return None
         names = self.content["user_feature_names"]
+        told_of = [name for name in names if "=" in name]  # the others are numbers
+        known = f"known are {', '.join(told_of)}" if told_of else "this run has no features of people to be told"
         features = self.engine.context["features"].clone()
         for group, told in about.items():
             column = f"{group}={told}"
-            if column not in names:
-                known = f"known are {', '.join(names)}" if names else "this run has no features of people"
-                raise MetarunError(f"about {column}: there is no such feature;{did_you_mean(column, names)} {known}")
+            if column not in told_of:
+                if group in names:
+                    raise MetarunError(f"about {column}: {group} is a number and cannot be told; {known}")
+                raise MetarunError(f"about {column}: there is no such feature;{did_you_mean(column, told_of)} {known}")
             for place, name in enumerate(names):
                 if name.startswith(f"{group}="):
                     features[place] = float(name == column)
@@ -192,6 +194,16 @@ class Predictor:
         if not np.isfinite(self.raw).all():
             raise MetarunError(f"{answers.method} gives no number for these {len(support.item)} ratings: it diverged")
 
+    def __repr__(self) -> str:
+        """Return what it is in one line."""
+        what = ("item", "items") if self.answers.meaning.ranks else ("rating", "ratings")
+        return f"Predictor({self.answers.content['run']}: {number_of(len(self.support.item), *what)} taken in)"
+
+    @property
+    def note(self) -> str | None:
+        """How many of the ratings are seen and not learned from; None where all are learned from."""
+        return self.answers.meaning.note(len(self.support.seen) - len(self.support.item))
+
     @property
     def scores(self) -> NDArray[np.float32]:
         """Predictions for all items (M,), in the order of `answers.items`; ratings lie on the run's scale."""
@@ -200,20 +212,34 @@ class Predictor:
         low, high, _ = self.answers.meaning.scale
         return self.raw.clip(low, high)
 
-    def predict(self, items: Iterable[Any]) -> NDArray[np.float32]:
-        """Return predictions (items,) for items by id or title. Raises MetarunError for one that is not there."""
-        return self.scores[[self.answers.catalogue.find(item) for item in items]]
+    def predict(self, items: Any) -> NDArray[np.float32]:
+        """Return predictions (items,) for items, or for one, by id or title; raises MetarunError if it is not there."""
+        return self.scores[[self.answers.catalogue.find(item) for item in listed(items)]]
 
     def best(
         self, k: int, candidates: Iterable[Any] | None, exclude: Iterable[Any] | None, min_ratings: int | None
     ) -> list[int]:
         """Return the numbers of the k best items that were not rated, by the raw score."""
-        if k < 1:
-            raise MetarunError(f"k={k}: at least 1")
+        if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
+            raise MetarunError(f"k={k}: give a whole number, at least 1")
         allowed = self.answers.allowed(candidates, exclude, min_ratings)
         allowed[self.support.seen] = False
         left = np.flatnonzero(allowed)
         return [int(number) for number in left[np.argsort(-self.raw[left], kind="stable")[:k]]]
+
+    def emptied(self, candidates: Iterable[Any] | None, exclude: Iterable[Any] | None, min_ratings: int | None) -> str:
+        """Return what left nothing to recommend, of the conditions one after another."""
+        answers = self.answers
+        if not answers.allowed(candidates, None, 0).any():
+            return "candidates name no item"
+        if not answers.allowed(candidates, None, min_ratings).any():
+            what = "item" if candidates is None else "candidate"
+            return (
+                f"no {what} has {answers.least(min_ratings, candidates is not None)} ratings in training (min-ratings)"
+            )
+        if not answers.allowed(candidates, exclude, min_ratings).any():
+            return "exclude leaves out all that candidates and min-ratings left"
+        return "the person has seen all that candidates, exclude and min-ratings left"
 
     def recommend(
         self, k: int = 20, candidates: Iterable[Any] | None = None, exclude: Iterable[Any] | None = None,
@@ -226,7 +252,7 @@ class Predictor:
         rankings and for candidates.
 
         Raises:
-            MetarunError: k is below 1, or a candidate is not there.
+            MetarunError: k is no whole number or below 1, or a candidate is not there.
         """
         numbers = self.best(k, candidates, exclude, min_ratings)
         because = self.because(numbers) if explain else [()] * len(numbers)

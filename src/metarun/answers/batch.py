@@ -14,6 +14,7 @@ from metarun.answers.api import Answers
 from metarun.answers.catalogue import text
 from metarun.answers.engine import Engine
 from metarun.answers.sheets import Table
+from metarun.answers.support import Meaning
 from metarun.errors import MetarunError
 
 Ints = NDArray[np.int64]
@@ -31,6 +32,12 @@ class Histories(NamedTuple):
     def unknown(self) -> int:
         """How many rows have an item that the run does not know."""
         return int((self.item < 0).sum())
+
+    def below(self, meaning: Meaning) -> int:
+        """Return how many rows with a known item are rated below what the run takes for an interaction."""
+        if not meaning.ranks or meaning.positive is None:
+            return 0
+        return int(((self.value < meaning.positive) & (self.item >= 0)).sum())
 
 
 def histories(table: Table, answers: Answers) -> Histories:

@@ -73,7 +73,17 @@ class Catalogue:
 
     def numbers(self, items: Iterable[Any]) -> list[int]:
         """Return the numbers of items, each once, in their order. Raises MetarunError for one that is not there."""
-        return list(dict.fromkeys(self.find(item) for item in items))
+        return list(dict.fromkeys(self.find(item) for item in listed(items)))
+
+
+def listed(items: Any) -> list[Any]:
+    """Return items as a list, where one id or title may stand alone."""
+    return [items] if isinstance(items, str) or not isinstance(items, Iterable) else list(items)
+
+
+def number_of(count: int, one: str, many: str) -> str:
+    """Return "1 row" or "2,000 rows"."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def text(one: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metarun.answers import sheets, written
+from metarun.answers.catalogue import number_of
 from metarun.answers.locate import locate
 from metarun.errors import MetarunError
 
@@ -45,10 +46,13 @@ def recommend(
     if users is not None:
         table = sheets.read(users, ["user", "item"], ["rating", "timestamp"])
     elif ratings is not None:
-        table = sheets.read(ratings, ["item"], ["rating", "timestamp"])
+        table = sheets.read(ratings, ["item"], ["rating", "timestamp", "user"])
+        sheets.single_person(table)
     from metarun.answers import api, rebuild
 
     answers = api.Answers(rebuild.read(path), path)
+    if table is not None:
+        tell_unread(table, answers.meaning.ranks)
     if users is not None:
         assert table is not None
         everybody(answers, table, asked)
@@ -68,11 +72,24 @@ def one_person(answers: Answers, table: sheets.Table | None, user: str | None, a
         person = answers.person(user, about)
     candidates, exclude = listed(asked.candidates), listed(asked.exclude)
     found = person.recommend(asked.k, candidates, exclude, asked.explain, asked.min_ratings)
+    why = "" if found else person.emptied(candidates, exclude, asked.min_ratings)
     if asked.out is None:
-        screen.show(answers, person, found, asked)
+        screen.show(answers, person, found, asked, why)
         return
     written.write(asked.out, columns(found, asked.explain))
-    print(f"{len(found)} recommendations in {asked.out}")
+    print(f"{number_of(len(found), 'recommendation', 'recommendations')} in {asked.out}")
+    for told in (person.note, f"nothing is left to recommend: {why}" if why else None):
+        if told:
+            print(told, file=sys.stderr)
+
+
+def tell_unread(table: sheets.Table, ranks: bool) -> None:
+    """Say that a column of events is not read, which training may have given weights."""
+    if ranks and table.event is not None:
+        told = "every row counts once, with the weight 1"
+        if "rating" in table.columns:
+            told = "every row counts once, by its rating"
+        print(f"the column '{table.event}' is not read: {told}", file=sys.stderr)
 
 
 def columns(found: Recommendations, explain: bool) -> dict[str, list[Any]]:
@@ -97,9 +114,13 @@ def everybody(answers: Answers, table: sheets.Table, asked: Asked) -> None:
     if rows.unknown:
         told = f"{rows.unknown:,} of {len(table):,} rows have items that the run does not know: left out"
         print(told, file=sys.stderr)
+    below = answers.meaning.note(rows.below(answers.meaning))
+    if below:
+        print(below, file=sys.stderr)
     strangers = len(rows.names) - len(known)
     if strangers:
-        told = f"{strangers:,} people have no known item: they get what the run starts from (known = 0)"
+        who = number_of(strangers, "person has no known item and gets", "people have no known item: they get")
+        told = f"{who} what the run starts from (known = 0)"
         print(told, file=sys.stderr)
 
 
@@ -138,17 +159,22 @@ def update(run: str, outputs: Path, ratings: Path, items: Path | None, at_least:
 
     content = rebuild.read(path)
     done = take_in(path, content, table, titles, at_least)
+    tell_unread(table, done.ranks)
     same = done.rows - done.added - done.changed
     print(
-        f"{done.rows:,} rows of {done.people:,} people: {done.added:,} added, {done.changed:,} changed, "
-        f"{same:,} repeat what was known; {done.known_people:,} people are known now"
+        f"{number_of(done.rows, 'row', 'rows')} of {number_of(done.people, 'person', 'people')}: "
+        f"{done.added:,} added, {done.changed:,} changed, "
+        f"{number_of(same, 'repeats', 'repeat')} what was known; "
+        f"{number_of(done.known_people, 'person is', 'people are')} known now"
     )
     if done.new:
         shown = ", ".join(f"{one} {title}".strip() + f" ({raters})" for one, title, raters in done.new[:10])
         more = f" and {len(done.new) - 10} more" if len(done.new) > 10 else ""
-        print(f"{len(done.new):,} new items can be recommended (ratings): {shown}{more}")
+        new = number_of(len(done.new), "new item", "new items")
+        print(f"{new} can be recommended ({done.counted}): {shown}{more}")
     if done.why_not:
         print(f"new items are kept but not recommended: {done.why_not}")
     elif done.waiting:
-        print(f"{done.waiting:,} new items have fewer than {at_least} ratings (--at-least): kept, not recommended yet")
+        waiting = number_of(done.waiting, "new item has", "new items have")
+        print(f"{waiting} fewer than {at_least} {done.counted} (--at-least): kept, not recommended yet")
     print(f"metarun recommend {run} --user {table.columns['user'][0]}; kept in {done.path}, delete it to forget them")

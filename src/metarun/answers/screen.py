@@ -20,14 +20,16 @@ SHORT = 22
 """Characters of a title among the reasons."""
 
 
-def show(answers: Answers, person: Predictor, found: Recommendations, asked: Asked) -> None:
-    """Print recommendations as a table, with the reasons for each."""
+def show(answers: Answers, person: Predictor, found: Recommendations, asked: Asked, why: str) -> None:
+    """Print recommendations as a table, with the reasons for each, or `why` there are none."""
     console = Console(highlight=False, width=min(terminal.width(), 400))
     rows, what = len(person.support.item), "item" if answers.meaning.ranks else "rating"
     head = f"{rows} {what}{'s' * (rows != 1)} taken in by {answers.method}, {answers.dataset}"
     console.print(Text(head, style="bold"), soft_wrap=True)
+    if person.note:
+        console.print(Text(person.note), soft_wrap=True)
     if not found:
-        console.print("nothing is left to recommend")
+        console.print(Text(f"nothing is left to recommend: {why}"), soft_wrap=True)
         return
     reasons = asked.explain and rows > 0
     console.print(framed(answers, found, console, reasons))
@@ -65,15 +67,16 @@ def framed(answers: Answers, found: Recommendations, console: Console, reasons: 
 
 
 def because(one: Recommendation, unicode: bool, digits: int) -> str:
-    """Return the reasons in short: "Alien +.12, Matrix -.03"."""
+    """Return the reasons in short: "Alien +.12; Matrix -.03"."""
     blank = "\N{NO-BREAK SPACE}" if unicode else " "  # a number stays with its title
-    return ", ".join(f"{cut(reason.title)}{blank}{signed(reason.change, digits)}" for reason in one.because)
+    return "; ".join(f"{cut(reason.title, unicode)}{blank}{signed(reason.change, digits)}" for reason in one.because)
 
 
-def cut(title: str) -> str:
+def cut(title: str, unicode: bool) -> str:
     """Return a title without its year, no longer than SHORT."""
     name = without_year(title)
-    return name if len(name) <= SHORT else name[: SHORT - 1].rstrip(" ,") + "."
+    end = "\N{HORIZONTAL ELLIPSIS}" if unicode else "..."
+    return name if len(name) <= SHORT else name[: SHORT - len(end)].rstrip(" ,") + end
 
 
 def signed(value: float, digits: int = 2) -> str:

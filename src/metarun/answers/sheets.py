@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metarun.answers.catalogue import text
+from metarun.data.column_names import USUAL
 from metarun.errors import MetarunError
 
 NAMES = {
-    "user": ("user", "userid", "person", "customer", "customerid"),
+    "user": tuple(USUAL["user"].split()),
     "item": ("item", "itemid", "movie", "movieid", "product", "productid", "title"),
     "rating": ("rating", "value", "stars", "score"),
     "timestamp": ("timestamp", "time", "date"),
@@ -40,6 +42,7 @@ class Table:
     columns: dict[str, list[Any]]
     lines: Sequence[int]
     place: str = "line"
+    unread: Sequence[str] = ()  # columns of the file that are none of these
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -56,6 +59,11 @@ class Table:
             if cell is None or cell == "" or cell != cell:
                 raise MetarunError(f"{self.at(row, column)}: there is nothing")
         return found
+
+    @property
+    def event(self) -> str | None:
+        """The first column that is not read and has a usual name of events; None where there is none."""
+        return next((name for name in self.unread if bare(name) in USUAL["event"].split()), None)
 
     def numbers(self, column: str) -> NDArray[np.float64]:
         """Return a column as numbers; raises MetarunError for a cell that is none."""
@@ -110,12 +118,24 @@ def read(path: str | Path, needed: Sequence[str], optional: Sequence[str] = ()) 
     if not rows:
         raise MetarunError(f"{path} has column names ({', '.join(header)}) and no row below them")
     columns = {name: [row[position] for row in rows] for name, position in found.items()}
-    return Table(path, columns, lines, place)
+    unread = [name for position, name in enumerate(header) if position not in found.values()]
+    return Table(path, columns, lines, place, unread)
+
+
+def single_person(table: Table) -> None:
+    """Raise MetarunError for a file whose column user, if there is one, names several people."""
+    people = list(dict.fromkeys(map(text, table.cells("user")))) if "user" in table.columns else []
+    if len(people) > 1:
+        told = ", ".join(people[:3]) + (", ..." if len(people) > 3 else "")
+        raise MetarunError(
+            f"{table.path} has {len(people):,} people ({told}): use --users {table.path} --out FILE, "
+            "or keep one person's rows"
+        )
 
 
 def named(path: Path, header: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
     """Return the position of each column by its standard name."""
-    plain = ["".join(char for char in name.casefold() if char.isalnum()) for name in header]
+    plain = [bare(name) for name in header]
     found: dict[str, int] = {}
     for name in (*needed, *optional):
         places = [plain.index(alias) for alias in NAMES[name] if alias in plain]
@@ -135,6 +155,11 @@ def named(path: Path, header: Sequence[str], needed: Sequence[str], optional: Se
                 f"it should say {wanted}.{hint}"
             )
     return found
+
+
+def bare(name: str) -> str:
+    """Return a column's name as names are compared: "eventtype" for "Event_type"."""
+    return "".join(char for char in name.casefold() if char.isalnum())
 
 
 def _bytes(path: Path) -> bytes:

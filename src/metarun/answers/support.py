@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metarun.answers.catalogue import Catalogue
+from metarun.answers.catalogue import Catalogue, number_of
 from metarun.answers.sheets import Table, named
 from metarun.errors import MetarunError
 
@@ -41,10 +41,13 @@ class Meaning(NamedTuple):
     def check(self, values: NDArray[Any], place: Callable[[int], str]) -> None:
         """Raise MetarunError for a rating that is not one of this run's."""
         low, high, _ = self.scale
-        bad = ~np.isfinite(values) if self.ranks else ~((values >= low) & (values <= high))
+        weighs = self.ranks and self.positive is None  # a row is an interaction, its value the weight
+        bad = ~np.isfinite(values) | (weighs & (values <= 0)) if self.ranks else ~((values >= low) & (values <= high))
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
-            allowed = "a number" if self.ranks else f"between {low:g} and {high:g}, the scale of this run"
+            allowed = f"between {low:g} and {high:g}, the scale of this run"
+            if self.ranks:
+                allowed = "a number above 0, the weight of an interaction" if weighs else "a number"
             raise MetarunError(f"{place(row)}: {values[row]:g} is not {allowed}")
 
     def of_table(self, table: Table) -> NDArray[np.float64]:
@@ -56,6 +59,17 @@ class Meaning(NamedTuple):
         values = table.numbers("rating")
         self.check(values, lambda row: table.at(row, "rating"))
         return values
+
+    def note(self, below: int) -> str | None:
+        """Return what becomes of so many ratings below `positive`; None where there are none."""
+        if not below:
+            return None
+        what = (
+            "is no interaction: it counts as seen only"
+            if below == 1
+            else "are no interactions: they count as seen only"
+        )
+        return f"{number_of(below, 'rating', 'ratings')} below {self.positive:g} {what}"
 
     def support(self, seen: list[int], values: NDArray[np.float32]) -> Support:
         """Return the support of a person."""
@@ -83,32 +97,44 @@ def of_table(table: Table, catalogue: Catalogue, meaning: Meaning) -> Support:
     """Return the support in a file of one person; raises MetarunError that names the file, the line and the column."""
     items, ratings = table.cells("item"), meaning.of_table(table)
     times = table.times()
-    found = checked(items, ratings, catalogue, meaning, lambda row, name: table.at(row, name))
-    if not times.all():
-        return found
-    order = np.argsort(times, kind="stable")  # rules that learn row by row see them as they came
-    return meaning.support([found.seen[row] for row in order], ratings[order].astype(np.float32))
+    # Rules that learn row by row see them as they came.
+    order = np.argsort(times, kind="stable").tolist() if times.all() else None
+    return checked(items, ratings, catalogue, meaning, lambda row, name: table.at(row, name), order)
 
 
-def checked(items: list[Any], ratings: Any, catalogue: Catalogue, meaning: Meaning, place: Place) -> Support:
-    """Return the support of items by id or title."""
+def checked(
+    items: list[Any],
+    ratings: Any,
+    catalogue: Catalogue,
+    meaning: Meaning,
+    place: Place,
+    order: list[int] | None = None,
+) -> Support:
+    """Return the support of items by id or title, learned in the order of the rows, or in that of `order`."""
+    merges = meaning.ranks and meaning.positive is None  # a row is an interaction, and of a pair the last one stands
     seen: dict[int, int] = {}
+    numbers = []
     for row, item in enumerate(items):
         try:
             number = catalogue.find(item)
         except MetarunError as error:
             raise MetarunError(f"{place(row, 'item')}: {error}") from None
-        if number in seen:
+        if number in seen and not merges:
             raise MetarunError(
                 f"{place(row, 'item')}: '{item}' is rated twice, first in {place(seen[number], 'item')}: keep one"
             )
         seen[number] = row
+        numbers.append(number)
     try:
         values = np.full(len(items), meaning.given) if ratings is None else np.array(ratings, dtype=np.float64)
     except (TypeError, ValueError):
         raise MetarunError(f"{place(0, 'rating')}: ratings must be numbers, not {ratings!r}") from None
     meaning.check(values, lambda row: place(row, "rating"))
-    return meaning.support(list(seen), values.astype(np.float32))
+    last: dict[int, int] = {}
+    for row in range(len(items)) if order is None else order:
+        last.pop(numbers[row], None)  # it stands where it came last
+        last[numbers[row]] = row
+    return meaning.support(list(last), values[list(last.values())].astype(np.float32))
 
 
 def unpacked(given: Any) -> tuple[list[Any], list[Any] | None]:

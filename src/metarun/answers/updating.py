@@ -34,6 +34,8 @@ class TakenIn(NamedTuple):
     new: list[tuple[Any, str, int]]  # id, title, raters of every new item that can be recommended now
     waiting: int  # new items with too few raters
     why_not: str | None  # why this run takes in no new item at all
+    ranks: bool  # rows are interactions
+    counted: str  # what a new item needs enough of
 
 
 def update(path: Path, content: dict[str, Any], table: Table, titles: Table | None, at_least: int) -> TakenIn:
@@ -57,7 +59,8 @@ def update(path: Path, content: dict[str, Any], table: Table, titles: Table | No
     added = len(after.user) - len(before.user)
     return TakenIn(
         where, len(users), added, int(fresh.sum()) - added if added >= 0 else 0, len(set(users)),
-        len(np.unique(after.user)), new, len(counts) - len(new), why_not,
+        len(np.unique(after.user)), new, len(counts) - len(new), why_not, plain.meaning.ranks,
+        counted(plain),
     )  # fmt: skip
 
 
@@ -102,11 +105,13 @@ def repeats(before: People, given: People) -> NDArray[np.bool_]:
 
 
 def with_new_items(answers: Answers, people: People, at_least: int) -> tuple[People, dict[str, int], str | None]:
-    """Return the people with the features of the new items, how many rated each, and why none can be taken in."""
+    """Return the people with the features of the new items, how many chose each, and why none can be taken in."""
     catalogue: Catalogue = answers.catalogue
     item = np.array([catalogue.place.get(one, -1) for one in people.item], dtype=np.int64)
     names, user = np.unique(people.user, return_inverse=True)
-    counts = dict(Counter(map(str, people.item[item < 0])))
+    chosen = counts_as_chosen(answers, people.value)
+    # 0 for an item that was only rated below what counts
+    counts = dict.fromkeys(map(str, people.item[item < 0]), 0) | Counter(map(str, people.item[(item < 0) & chosen]))
     enough = [one for one, number in counts.items() if number >= at_least]
     nothing = replace(people, new=None, new_ids=[], fingerprint=answers.content["fingerprint"])
     if not counts:
@@ -116,7 +121,7 @@ def with_new_items(answers: Answers, people: People, at_least: int) -> tuple[Peo
         return nothing, counts, f"{answers.method} keeps no weight per person that a new item could be fitted to"
     if not enough:
         return nothing, counts, None
-    rows = [np.flatnonzero(people.item == one) for one in enough]
+    rows = [np.flatnonzero((people.item == one) & chosen) for one in enough]
     who = [user[place] for place in rows]
     y = [labels(answers, people.value[place]) - weight[user[place], -1] for place in rows]
     rated, doubt = content_rated(answers, at_least), noise(answers, weight, user, item, people.value)
@@ -148,10 +153,17 @@ def counts_as_chosen(answers: Answers, value: NDArray[np.float32]) -> NDArray[np
     return np.asarray(value >= meaning.positive)
 
 
+def counted(answers: Answers) -> str:
+    """Return what rows a new item needs, in words."""
+    meaning = answers.meaning
+    if not meaning.ranks or meaning.positive is None:
+        return "ratings"
+    return f"ratings of {meaning.positive:g} or more"
+
+
 def labels(answers: Answers, value: NDArray[np.float32]) -> Tensor:
-    """Return the labels of rows: ratings; for a ranking 1 where it was chosen, 0 where it was rated below that."""
-    chosen = torch.from_numpy(counts_as_chosen(answers, value))
-    return chosen.float() if answers.meaning.ranks else torch.from_numpy(value)
+    """Return the labels of rows that count as chosen: ratings; for a ranking 1."""
+    return torch.ones(len(value)) if answers.meaning.ranks else torch.from_numpy(value)
 
 
 def content_rated(answers: Answers, at_least: int) -> Tensor:

@@ -134,10 +134,11 @@ class _Events:
         found.counts = {types[place]: int(counts[place]) for place in np.argsort(-counts, kind="stable")}
         listed = ", ".join(f"{name} ({count:,})" for name, count in list(found.counts.items())[:8])
         if self.weights is None:
-            usual = ", ".join(f"{name}: {place}" for place, name in enumerate(list(found.counts)[:3], start=1))
+            usual = ", ".join(f"{name}: 1" for name in list(found.counts)[:8])
             raise MetarunError(
                 f"{found.path} line 1: column '{self.column}' has the events {listed}; weigh them, "
-                f"'{self.section}.events={{{usual}}}', or {self.section}.event=null to count every row alike"
+                f"'{self.section}.events={{{usual}}}' with weights as you see fit, such as buy above "
+                f"view, or {self.section}.event=null to count every row alike"
             )
         for place, name in enumerate(types):
             if name not in self.weights:

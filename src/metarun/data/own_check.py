@@ -83,13 +83,12 @@ def _enough(ratings: Ratings, supports: Sequence[int], queries: int, words: Sequ
     said = [_with_rows(counts, supports, queries)]
     if len(counts) < FEWEST:
         return [*said, f"{len(counts)} users are too few to run on: 70 / 10 / 20 % of them need {FEWEST} at least"]
-    extra = list(words)
-    if (counts >= max(supports) + queries).sum() < max(FEWEST, len(counts) / 5):
-        supports, queries = affordable(counts)
-        if not queries:
-            return [*said, "most users have fewer than 3 rows: too few to adapt on and to be judged by"]
-        extra = [word for word in extra if not word.startswith(("dataset.supports=", "dataset.queries="))]
-        extra += [f"dataset.supports=[{','.join(map(str, supports))}]", f"dataset.queries={queries}"]
+    given = supports, queries
+    supports, queries = _fitting(counts, *given)
+    if not queries:
+        return [*said, "most users have fewer than 3 rows: too few to adapt on and to be judged by"]
+    extra = _worded(words, given, (supports, queries))
+    if (supports, queries) != given:
         said.append(f"as in the command below: {_with_rows(counts, supports, queries)}")
     timed = "; time and stream need a time for every row" if unknown_times(ratings) else ", time, stream"
     said.append(f"dataset.split: cold, cells, warm_80_20{timed}")
@@ -97,12 +96,31 @@ def _enough(ratings: Ratings, supports: Sequence[int], queries: int, words: Sequ
         return [*said, f"run it: {shlex.join(['metarun', '+experiment=ratings_topn', *extra])}"]
     low, high, step = ratings.scale
     positive = low + np.ceil((high - low) / 2 / step) * step if step else (low + high) / 2
-    ranked = ["metarun", "+experiment=ratings_topn", *extra, f"dataset.positive={positive:.3g}"]
-    return [
-        *said,
-        f"run it: {shlex.join(['metarun', '+experiment=ratings', *extra])}",
-        f"rank items, a rating of {positive:.3g} or more as an interaction: {shlex.join(ranked)}",
-    ]
+    said.append(f"run it: {shlex.join(['metarun', '+experiment=ratings', *extra])}")
+    # Only these rows are left of a ranking, and with them fewer users.
+    liked = ratings.value >= np.float32(f"{positive:.3g}")
+    left = np.unique(ratings.user[liked], return_counts=True)[1]
+    fits = _fitting(left, *given) if len(left) >= FEWEST else ([], 0)
+    if fits[1]:
+        extra = [*_worded(words, given, fits), f"dataset.positive={positive:.3g}"]
+        ranked = shlex.join(["metarun", "+experiment=ratings_topn", *extra])
+        said.append(f"rank items, a rating of {positive:.3g} or more as an interaction: {ranked}")
+    return said
+
+
+def _fitting(counts: Counts, supports: Sequence[int], queries: int) -> tuple[Sequence[int], int]:
+    """Return the sizes and queries as given where enough users have the rows, else affordable ones."""
+    if (counts >= max(supports) + queries).sum() >= max(FEWEST, len(counts) / 5):
+        return supports, queries
+    return affordable(counts)
+
+
+def _worded(words: Sequence[str], given: tuple[Sequence[int], int], fits: tuple[Sequence[int], int]) -> list[str]:
+    """Return the overrides, with sizes and queries that fit in place of those given."""
+    if fits == given:
+        return list(words)
+    kept = [word for word in words if not word.startswith(("dataset.supports=", "dataset.queries="))]
+    return [*kept, f"dataset.supports=[{','.join(map(str, fits[0]))}]", f"dataset.queries={fits[1]}"]
 
 
 def _with_rows(counts: Counts, supports: Sequence[int], queries: int) -> str:

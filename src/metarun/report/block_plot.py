@@ -44,9 +44,9 @@ def block_plot(summary: Mapping[str, Any], path: Path) -> None:
                       f"difference in {label}")  # fmt: skip
         below = [f"outside the frame, or in part: {', '.join(dict.fromkeys(cut))}"] if cut else []
         notes = [f"protocol {found['protocol']}", notation.setting(summary), f"{found['blocks']} equal blocks"]
-        head = f"{summary['dataset']}: {label} of {found['ratings']:,} ratings in time order"
+        head = f"{summary['dataset']}: {label} of {found['ratings'] - found['opening']:,} ratings in time order"
         figure.suptitle(f"{head}\n{', '.join(notes)}", fontsize=11)
-        handles = plots._legend(methods, styles, None)
+        handles = plots._legend(methods, styles, summary["winner"])
         figure.legend(handles=handles, loc="outside right upper", frameon=False)
         if summary["synthetic"]:
             below.append("synthetic data: a plumbing check, not evidence")

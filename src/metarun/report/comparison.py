@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,34 +12,30 @@ from metarun.report import notation
 from metarun.report.layout import framed
 
 Summary = Mapping[str, Any]
-NARROWEST = 20
 
 
 def comparison(
     summaries: Sequence[Summary],
     overrides: Sequence[Sequence[str]],
-    width: int = 80,
     unicode: bool = True,
     cell: str | None = None,
+    names: Sequence[str] | None = None,
 ) -> Group:
     """Return rows per run: its label, then the method that validation chose and the reference it is held against.
 
-    overrides: of each run, as "dataset.split_seed=2"; those that differ are its label. Labels are broken to `width`.
-    cell: the first that any run has if None.
+    overrides: of each run, as "dataset.split_seed=2"; those that differ are its label.
+    cell: the first that any run has if None; names: the labels, where they are told apart from those of more runs.
     """
     cell = cell or compared(summaries)[0]
     units = dict.fromkeys(map(notation.unit, summaries))
     metrics = list(dict.fromkeys(notation.label(summary["metric"]) for summary in summaries))
     sizes = sorted({size for summary in summaries for size in _sizes(summary, cell)}, key=int)
-    bodies = [_methods(summary, cell, sizes, len(metrics) > 1, unicode) for summary in summaries]
-    cells = [row[1:] for body in bodies for row in body]
-    widest = [max([len(size) + 1] + [len(row[column]) for row in cells]) for column, size in enumerate(sizes)]
-    room = max(NARROWEST, width - sum(widest) - len(widest))  # one blank before each column
     rows = []
-    for label, body in zip(labels(summaries, overrides), bodies, strict=True):
-        rows += [[Text(line, style="bold")] for line in _broken(notation.plain(label, unicode), room)] + body
+    for label, summary in zip(names or labels(summaries, overrides), summaries, strict=True):
+        rows.append([Text(notation.plain(label, unicode), style="bold")])
+        rows += _methods(summary, cell, sizes, len(metrics) > 1, unicode)
     title = f"{' / '.join(metrics)} of {cell} test {' and '.join(units)} by support ratings"
-    return framed(title, [f"{size} " for size in sizes], rows, _caption(summaries, cell), unicode)
+    return framed(title, notation.heads(summaries, sizes), rows, _caption(summaries, cell), unicode)
 
 
 def compared(summaries: Sequence[Summary]) -> list[str]:
@@ -59,10 +54,16 @@ def labels(summaries: Sequence[Summary], overrides: Sequence[Sequence[str]]) -> 
     ]
 
 
-def _broken(label: str, room: int) -> list[str]:
-    """Return lines of at most `room` characters; only an override that is longer itself is broken inside."""
-    whole = textwrap.wrap(label, room, break_long_words=False, break_on_hyphens=False)
-    return [part for line in whole for part in textwrap.wrap(line, room, break_on_hyphens=False)]
+def by_table(summaries: Sequence[Summary]) -> dict[tuple[str, str, tuple[str, ...]], list[int]]:
+    """Return which runs, by number, share a table: {(cell, metric, support sizes): runs that have a number in it}."""
+    groups: dict[tuple[str, str, tuple[str, ...]], list[int]] = {}
+    for number, summary in enumerate(summaries):
+        for cell in compared([summary]):
+            sizes = list(_sizes(summary, cell))
+            rows = _methods(summary, cell, sizes, False, True)
+            if any(text.plain.strip() for row in rows for text in row[1:]):
+                groups.setdefault((cell, summary["metric"], tuple(sizes)), []).append(number)
+    return groups
 
 
 def _methods(summary: Summary, cell: str, sizes: Sequence[str], name_metric: bool, unicode: bool) -> list[list[Text]]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from metarun.report.notation import plain
+
+MOST = 400  # characters; no table is wider
 
 
 def framed(
@@ -18,7 +22,7 @@ def framed(
     """Return a table of one text column and right-aligned columns, its title above and its caption below.
 
     heads: of the columns after the first; a row may stop after its first cell. Cells keep their trailing blanks, so
-    a mark behind a number does not move the number.
+    a mark behind a number does not move the number. A single cell that is longer than the first column spans the line.
     """
     table = Table(box=box.SIMPLE_HEAD if unicode else box.ASCII2, show_edge=False, padding=0)
     table.add_column("", no_wrap=True)
@@ -29,6 +33,28 @@ def framed(
         table.add_column(Text(lines), no_wrap=True, min_width=width)
         for cell in cells:
             cell.pad_left(width - len(cell))
-    for row in rows:
-        table.add_row(*row)
-    return Group(Text(plain(title, unicode), style="bold"), table, Text(plain(caption, unicode)))
+    first = max((len(row[0]) for row in rows if len(row) > 1), default=MOST)
+    long = {number: row[0] for number, row in enumerate(rows) if len(row) == 1 and len(row[0]) > first}
+    for number, row in enumerate(rows):
+        table.add_row(*([""] if number in long else row))
+    shown = _Spanned(table, len(rows), long)
+    return Group(Text(plain(title, unicode), style="bold"), shown, Text(plain(caption, unicode)))
+
+
+class _Spanned:
+    """A table of one-line rows, some of which are a text over all columns, broken between words where it is longer."""
+
+    def __init__(self, table: Table, rows: int, long: Mapping[int, Text]) -> None:
+        self.table, self.rows, self.long = table, rows, long
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(self.table, options, pad=False)
+        for number, line in enumerate(lines, start=self.rows - len(lines)):
+            if number in self.long:
+                yield self.long[number]
+            else:
+                yield from line
+                yield Segment.line()
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self.table)

@@ -14,7 +14,7 @@ LABELS = {
 HIGHER_IS_BETTER = ("ndcg", "precision", "recall", "f1", "map", "mrr", "hit", "coverage")
 ENDS = {"random": -2, "popularity": -1, "oracle": 1}
 """What frames a ranking, and where it stands: below the methods or above them."""
-ASCII = {"±": "~", "·": "|", "°": "o", "→": "#", "≥": ">="}
+ASCII = {"±": "~", "·": "|", "°": "o", "→": "#", "≥": ">=", "≤": "<="}
 
 
 def family(method: str) -> str:
@@ -55,6 +55,13 @@ def pairs(summary: Mapping[str, Any], metric: str, cell: str) -> Mapping[str, An
     """Return {support: {method: difference to the reference}} of a cell, empty but for the run's own metric."""
     found: Mapping[str, Any] = summary.get("paired", {}).get(cell, {})
     return found if metric == summary["metric"] else {}
+
+
+def heads(summaries: Iterable[Mapping[str, Any]], sizes: Iterable[str]) -> list[str]:
+    """Return the heads of the columns by support size, "≤ 90" where the one size is the most that a task may have."""
+    splits = {summary.get("setting", {}).get("split") for summary in summaries}
+    known = list(sizes)
+    return [f"≤ {size} " if len(known) == 1 and splits == {"melu"} else f"{size} " for size in known]
 
 
 def unit(summary: Mapping[str, Any]) -> str:

@@ -38,6 +38,11 @@ def support_plot(summary: Mapping[str, Any], path: Path, metric: str | None = No
     metric, cell = metric or summary["metric"], cell or notation.cells(summary)[0]
     sizes: Mapping[str, Any] = summary["test"][cell]
     methods = notation.ordered(method for found in sizes.values() for method in found)
+    ranked = summary.get("protocol", "tasks") != "tasks"
+    # The oracle of a ranking lies far above every method and would flatten them.
+    apart = [method for method in methods if ranked and notation.last(method) == "oracle"]
+    methods = [method for method in methods if method not in apart]
+    known = "known interactions" if ranked else "support ratings per user"
     reference = summary.get("reference", "baseline/ridge")
     styles = _styles(methods, reference, summary.get("winner"))
     pairs = notation.pairs(summary, metric, cell)
@@ -46,10 +51,10 @@ def support_plot(summary: Mapping[str, Any], path: Path, metric: str | None = No
     with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(13, 5.6) if pairs else (8.6, 5.6), layout="constrained")
         panels = figure.subplots(1, 2 if pairs else 1, squeeze=False)
-        cut = _values_panel(panels[0, 0], sizes, methods, metric, styles, (reference, summary.get("winner")))
+        cut = _values_panel(panels[0, 0], sizes, methods, metric, styles, (reference, summary.get("winner")), known)
         if pairs:
-            cut += _pairs_panel(panels[0, 1], pairs, methods, metric, styles, reference)
-        _words(figure, summary, metric, cell, list(dict.fromkeys(cut)))
+            cut += _pairs_panel(panels[0, 1], pairs, methods, metric, styles, reference, known)
+        _words(figure, summary, metric, cell, list(dict.fromkeys(cut)), apart)
         figure.legend(handles=_legend(methods, styles, summary.get("winner")), loc="outside right upper", frameon=False)
         png = io.BytesIO()
         # No software version in the file: the same run gives the same bytes.
@@ -64,6 +69,7 @@ def _values_panel(
     metric: str,
     styles: Mapping[str, Style],
     strong: Sequence[str | None],
+    known: str,
 ) -> list[str]:
     """Draw every method's values with their intervals; return what leaves the frame."""
     lines = {m: [_pair(found.get(m, {}).get(metric), "value") for found in sizes.values()] for m in methods}
@@ -73,7 +79,7 @@ def _values_panel(
     higher = notation.higher_is_better(metric)
     axes.set_title(f"{notation.label(metric)}, {'higher' if higher else 'lower'} is better", loc="left", fontsize=10)
     axes.set_ylabel(notation.label(metric))
-    _frame(axes, list(sizes))
+    _frame(axes, list(sizes), known)
     return _cut(axes, lines, -1 if higher else 1)
 
 
@@ -84,6 +90,7 @@ def _pairs_panel(
     metric: str,
     styles: Mapping[str, Style],
     reference: str,
+    known: str,
 ) -> list[str]:
     """Draw the paired differences to the reference, whose own line is 0; return what leaves the frame."""
     compared = [m for m in methods if any(m in found for found in pairs.values())]
@@ -93,7 +100,7 @@ def _pairs_panel(
         _line(axes, points, styles[method], 0.0 if notation.family(method) == "baseline" else 0.16)
     axes.set_title(f"paired difference to {reference}, with 95 % interval", loc="left", fontsize=10)
     axes.set_ylabel(f"difference in {notation.label(metric)}")
-    _frame(axes, list(pairs))
+    _frame(axes, list(pairs), known)
     higher = notation.higher_is_better(metric)
     return _cut(axes, lines, -1 if higher else 1, keep=0.0)
 
@@ -107,11 +114,11 @@ def _line(axes: Any, points: Sequence[tuple[float, float]], style: Style, alpha:
         axes.fill_between(x, value - half, value + half, color=style["color"], alpha=alpha, linewidth=0, zorder=0)
 
 
-def _frame(axes: Any, sizes: Sequence[str]) -> None:
-    """Set evenly spaced support sizes and a light grid."""
+def _frame(axes: Any, sizes: Sequence[str], known: str) -> None:
+    """Set evenly spaced support sizes, named as what is `known` of a user, and a light grid."""
     axes.set_xticks(range(len(sizes)), sizes)
     axes.set_xlim(-0.15, len(sizes) - 0.85)
-    axes.set_xlabel("support ratings per user")
+    axes.set_xlabel(known)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
 
@@ -180,14 +187,20 @@ def _legend(methods: Sequence[str], styles: Mapping[str, Style], winner: str | N
     return [Line2D([], [], label=name, **handle) for name, handle in zip(names, handles, strict=True)]
 
 
-def _words(figure: Any, summary: Mapping[str, Any], metric: str, cell: str, cut: Sequence[str]) -> None:
-    """Write the title (data, cell, protocol, users, split) and, below, what leaves the frame."""
+def _words(
+    figure: Any, summary: Mapping[str, Any], metric: str, cell: str, cut: Sequence[str], apart: Sequence[str]
+) -> None:
+    """Write the title (data, cell, protocol, users, split) and, below, what leaves the frame or stays `apart`."""
     users = [e["n"] for found in summary["test"][cell].values() for m in found.values() for e in m.values()]
     settings = [f"protocol {summary.get('protocol', 'tasks')}", notation.setting(summary)]
     unit = notation.unit(summary)
     head = f"{summary['dataset']}: {notation.label(metric)} of {max(users, default=0):,} {cell} test {unit}"
     figure.suptitle(f"{head}\n{', '.join(filter(None, settings))}; bands: 95 % interval over {unit}", fontsize=11)
     notes = [f"outside the frame, or in part: {', '.join(cut)}"] if cut else []
+    for method in apart:
+        found = [methods.get(method, {}).get(metric) for methods in summary["test"][cell].values()]
+        ends = dict.fromkeys(notation.short(e["value"]) for e in found if e and e["value"] is not None)
+        notes.append(f"{' '.join([notation.last(method), ' / '.join(ends)]).strip()}, not drawn")
     if summary["synthetic"]:
         notes.append("synthetic data: a plumbing check, not evidence")
     if notes:

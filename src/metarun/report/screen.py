@@ -17,7 +17,8 @@ from metarun import atomic
 from metarun.manifest import APART
 from metarun.manifest import NAME as MANIFEST
 from metarun.report import notation
-from metarun.report.comparison import compared, comparison
+from metarun.report.comparison import by_table, comparison, labels
+from metarun.report.layout import MOST
 from metarun.report.lists import lists_table
 from metarun.report.passes import pass_table
 from metarun.report.ranking import ranking_table
@@ -31,8 +32,6 @@ FIELDS = (
     "value", "ci95", "n", "difference", "difference_ci95", "against", "folder",
 )  # fmt: skip
 
-MOST = 400  # characters; no table is wider
-
 
 def show(summary: Mapping[str, Any], console: Console | None = None) -> None:
     """Print a finished run: warnings, ranking, the tables by support size, and the verdict as the last line."""
@@ -40,34 +39,46 @@ def show(summary: Mapping[str, Any], console: Console | None = None) -> None:
     unicode = console.encoding.lower().startswith("utf")
     for warning in summary.get("warnings", []):
         console.print(Text(notation.plain(f"warning: {warning}", unicode), style="yellow"))
-    for table in _rankings(summary, unicode):
+    for table in _tables(summary, console.width, unicode):
         _put(console, table)
+    # One line however long: a sentence that a script or a log reader can find whole.
+    console.print(Text(notation.plain(verdict(summary), unicode), style="bold"), soft_wrap=True)
+
+
+def _tables(summary: Mapping[str, Any], width: int, unicode: bool) -> Iterator[Group]:
+    """Yield a run's tables, none without a number: rankings, streams, then by support size, the main one last."""
+    yield from _rankings(summary, unicode)
     for protocol in summary.get("stream", {}):
-        _put(console, pass_table(summary, unicode) if "pass" in summary else stream_table(summary, protocol, unicode))
+        yield pass_table(summary, unicode) if "pass" in summary else stream_table(summary, protocol, unicode)
     first = notation.cells(summary)[0]
     for cell in sorted(summary.get("test", {}), key=lambda name: name == first):
         for metric in _metrics(summary, cell):
-            main = metric == summary["metric"]
-            _put(console, support_table(summary, metric, cell, console.width, unicode, brief=not main))
-    # One line however long: a sentence that a script or a log reader can find whole.
-    console.print(Text(notation.plain(verdict(summary), unicode), style="bold"), soft_wrap=True)
+            entries = (found for methods in summary["test"][cell].values() for found in methods.values())
+            if any(notation.number(found.get(metric), compact=True) for found in entries):
+                yield support_table(summary, metric, cell, width, unicode, brief=metric != summary["metric"])
 
 
 def _rankings(summary: Mapping[str, Any], unicode: bool) -> Iterator[Group]:
     """Yield the rated-only table, or those of lists: of known users, and of new ones with the most that is known."""
     found: Mapping[str, Any] = summary.get("ranking", {})
     if any(protocol.startswith("rated-only") for protocol in found):
-        yield ranking_table(summary, unicode)
+        if any(map(_most, found.values())):
+            yield ranking_table(summary, unicode)
         return
     for protocol, methods in found.items():
-        users = max(entry["n"] for entries in methods.values() for entry in entries.values())
-        yield lists_table(summary, methods, protocol, f"{users:,} known users", unicode)
+        if users := _most(methods):
+            yield lists_table(summary, methods, protocol, f"{users:,} known users", unicode)
     if summary.get("protocol", "tasks") != "tasks":
         for cell, sizes in summary.get("test", {}).items():
             size, methods = list(sizes.items())[-1]
-            users = max(entry["n"] for entries in methods.values() for entry in entries.values())
-            whom = f"{users:,} {cell} test users with {size} known interactions"
-            yield lists_table(summary, methods, summary["protocol"], whom, unicode)
+            if users := _most(methods):
+                whom = f"{users:,} {cell} test users with {size} known interactions"
+                yield lists_table(summary, methods, summary["protocol"], whom, unicode)
+
+
+def _most(methods: Mapping[str, Any]) -> int:
+    """Return the most users that any value is over."""
+    return max((entry["n"] for entries in methods.values() for entry in entries.values()), default=0)
 
 
 def _put(console: Console, table: Group) -> None:
@@ -93,13 +104,7 @@ def report(paths: Sequence[Path], csv: Path | None = None, console: Console | No
             if "pass" in one:
                 _put(console, pass_table(one, unicode))
         rest = [(one, _overrides(path)) for one, path in zip(summaries, finished, strict=True) if "pass" not in one]
-        if rest:
-            found = compared([one for one, _ in rest])
-            for cell in found:
-                # A run without any of the cells stands in the first table, empty.
-                held = [one for one in rest if cell in one[0].get("test", {}) or not _any(one[0], found, cell)]
-                runs, words = [one for one, _ in held], [changed for _, changed in held]
-                console.print(comparison(runs, words, console.width, unicode, cell))
+        _side_by_side([one for one, _ in rest], [changed for _, changed in rest], console, unicode)
     for path in paths:
         if Path(path) not in finished:
             console.print(Text(f"not finished: {path} (the same command takes it up)", style="yellow"), soft_wrap=True)
@@ -108,9 +113,24 @@ def report(paths: Sequence[Path], csv: Path | None = None, console: Console | No
         console.print(Text(f"written: {csv}"), soft_wrap=True)
 
 
-def _any(summary: Mapping[str, Any], cells: Sequence[str], cell: str) -> bool:
-    """Return whether a run is in another table than that of the first cell."""
-    return cell != cells[0] or any(other in summary.get("test", {}) for other in cells)
+def _side_by_side(
+    runs: Sequence[Mapping[str, Any]], overrides: Sequence[Sequence[str]], console: Console, unicode: bool
+) -> None:
+    """Print runs without values by support size in their own tables, the others in one for each set of sizes."""
+    names, groups = labels(runs, overrides), by_table(runs)
+    grouped = {number for numbers in groups.values() for number in numbers}
+    for number, one in enumerate(runs):
+        if number in grouped:
+            continue
+        console.print(Text(notation.plain(names[number], unicode), style="bold"))
+        tables = list(_tables(one, console.width, unicode))
+        for table in tables:
+            _put(console, table)
+        if not tables:
+            console.print("no values on test\n")
+    for (cell, _, _), numbers in groups.items():
+        held, words = [runs[number] for number in numbers], [overrides[number] for number in numbers]
+        _put(console, comparison(held, words, unicode, cell, [names[number] for number in numbers]))
 
 
 def _metrics(summary: Mapping[str, Any], cell: str) -> list[str]:

@@ -38,10 +38,10 @@ def support_table(
         names = 2 + max(len(notation.last(method)) for method, _ in methods)
         if compact or names + sum(1 + max(map(len, column)) for column in zip(*cells.values(), strict=True)) <= width:
             break
-    title = f"{summary['dataset']}: {notation.label(metric)} by support ratings per {notation.unit(summary)[:-1]}"
+    title = f"{summary['dataset']}: {notation.label(metric)} by support ratings, {cell} {notation.unit(summary)}"
     rows = grouped(list(cells), cells, summary.get("winner"), unicode)
-    heads = [f"{size} " for size in sizes]
-    caption = _brief(summary, metric) if brief else _caption(summary, metric, cell, compact, bool(pairs))
+    heads = notation.heads([summary], sizes)
+    caption = _brief(summary, metric, cell) if brief else _caption(summary, metric, cell, compact, bool(pairs))
     return framed(title, heads, rows, caption, unicode)
 
 
@@ -78,17 +78,28 @@ def _cells(method: str, sizes: Mapping[str, Any], pairs: Mapping[str, Any], metr
     return texts
 
 
-def _brief(summary: Mapping[str, Any], metric: str) -> str:
+def _users(sizes: Mapping[str, Any], metric: str) -> list[int]:
+    """Return how many users, or items, each value of a metric is over."""
+    return [m[metric]["n"] for methods in sizes.values() for m in methods.values() if metric in m]
+
+
+def _counted(found: Sequence[int]) -> str:
+    """Return "774", or "700 to 774" where the values are not all over the same."""
+    return " to ".join(f"{n:,}" for n in sorted({min(found), max(found)})) if found else "no"
+
+
+def _brief(summary: Mapping[str, Any], metric: str, cell: str) -> str:
     """Return the one line below a brief table."""
+    users = f"{_counted(_users(summary['test'][cell], metric))} {cell} test {notation.unit(summary)}"
     better = "more" if notation.higher_is_better(metric) else "less"
-    return f"{notation.unit(summary)} and marks as in the last table; ± 95 % in thousandths; {better} is better"
+    return f"{users}; marks as in the main table; ± 95 % in thousandths; {better} is better"
 
 
 def _caption(summary: Mapping[str, Any], metric: str, cell: str, compact: bool, starred: bool) -> str:
     """Return what the figures are: protocol, cell, users, split and seeds, and what the marks mean."""
     sizes: Mapping[str, Any] = summary["test"][cell]
-    found = [m[metric]["n"] for methods in sizes.values() for m in methods.values() if metric in m]
-    users = " to ".join(f"{n:,}" for n in sorted({min(found), max(found)})) if found else "no"
+    found = _users(sizes, metric)
+    users = _counted(found)
     better = "more" if notation.higher_is_better(metric) else "less"
     unit = notation.unit(summary)
     same = f": the same {unit} and queries at every size" if len(sizes) > 1 else ""

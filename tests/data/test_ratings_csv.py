@@ -166,7 +166,7 @@ BAD = [
     ({"text": ROWS + ",8,3,4\n"}, "path.csv line 6: column 'user_id': the id is empty"),
     ({"text": ROWS + "NaN,8,3,4\n"}, "path.csv line 6: column 'user_id': the id 'NaN' reads like a missing value"),
     ({"text": ROWS + f"a,{'8' * 300},3,4\n"}, "has 300 characters, more than 256"),
-    ({"text": EVENTS}, "view (2), buy (1), look (1); weigh them, 'dataset.events={view: 1, buy: 2"),
+    ({"text": EVENTS}, "view (2), buy (1), look (1); weigh them, 'dataset.events={view: 1, buy: 1"),
     ({"text": EVENTS, "events": {"view": 1, "buy": 2}}, "line 5: column 'event': the event 'look' has no weight"),
     ({"text": EVENTS, "events": {"view": -1}}, "dataset.events.view=-1: a weight is a number, 0 (leaves"),
     ({"events": {"view": 1}}, "weighs types of events, but no column has them; name it, dataset.event=COLUMN"),

@@ -60,6 +60,12 @@ def test_a_loss_that_is_not_a_number_stops_the_run(
     assert not any("pretrain" in step for step in steps_taken(tmp_path)[len(before) :]) or not kept
 
 
+def test_too_little_to_judge_is_told_before_anything_is_trained(words: list[str], tmp_path: Path) -> None:
+    line = complaint(command([*words, "dataset.queries=500"], tmp_path))
+    assert "lower dataset.supports or dataset.queries" in line
+    assert steps_taken(tmp_path) == []
+
+
 # ---------------------------------------------------------------------- a disk that refuses
 
 

@@ -41,6 +41,9 @@ def work(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], be
         summary = contest_stream.contest(cfg, data, folder, described, began)
         manifest.finish(folder)
         return summary
+    for split in ("validation", "test"):  # too little to judge is told before anything is trained
+        for cell in data.cells:
+            data.tasks(split, cell)
     judge = Judge(
         data,
         metric=cfg.evaluate.metric,

@@ -12,8 +12,8 @@ from metarun.errors import MetarunError
 from metarun.model import Model
 from metarun.rule import Batch, Task
 from metarun.strategies.baseline.ease import Ease
-from metarun.strategies.baseline.ials import FoldIn
 from metarun.strategies.baseline.popularity import Popularity
+from metarun.strategies.transfer.ridge import Ridge
 from metarun.tasks import answers, over_tasks
 
 
@@ -82,7 +82,9 @@ def test_ease_refuses_what_does_not_fit_with_the_number() -> None:
 
 
 def test_fold_in_is_half_a_sweep() -> None:
-    made = FoldIn(model=model(*RANKS, "backbone.bias=false"), penalty=2.0, unobserved=0.1).double()
+    made = Ridge(
+        model=model(*RANKS, "backbone.bias=false"), penalty=2.0, bias_penalty=1.0, towards="zero", unobserved=0.1
+    ).double()
     made.prepare(iter([]))
     V, asked = made.model.backbone.vectors.weight.detach(), tasks(4, others=2)
     expected = []

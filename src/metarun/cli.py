@@ -68,7 +68,7 @@ def _dispatch(words: list[str]) -> int:
 def _run(words: list[str]) -> int:
     """Check every point of the command, then hand it to Hydra."""
     global _refused, _beside
-    from metarun import commandline, config, overrides
+    from metarun import commandline, config, overrides, ranks
 
     line = commandline.read(words)
     checked = commandline.check(line)
@@ -83,6 +83,8 @@ def _run(words: list[str]) -> int:
             for folder in map(config.run_folder, composed):
                 if folder.exists():  # Hydra writes here too, and would answer with a traceback
                     _writable(folder)
+            if not line.multirun and ranks.local(composed[0]):
+                return _together(checked, composed[0])
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
@@ -94,6 +96,18 @@ def _run(words: list[str]) -> int:
     finally:
         sys.argv, _refused = before, None
         HydraConfig.instance().cfg = None
+
+
+def _together(words: list[str], cfg: DictConfig) -> int:
+    """Run in several processes; where resume=never starts a new folder, all of them have to take the same one."""
+    global _beside
+    from metarun import config, supervisor
+
+    folder = config.run_folder(cfg)
+    if cfg.resume == "never":
+        _beside = str(folder)
+        words = [*(word for word in words if not word.startswith("resume=")), f"hydra.run.dir={_beside}"]
+    return supervisor.run(words, cfg, folder)
 
 
 def _pinned(composed: Sequence[DictConfig]) -> list[str]:
@@ -160,6 +174,10 @@ def _interrupted(error: BaseException | None) -> bool:
 
 
 def _stopped(words: Sequence[str], leaving: bool) -> int:
+    from metarun import ranks
+
+    if ranks.place().world > 1:  # the command that has started this process speaks for it
+        return INTERRUPTED
     if leaving:  # a second Ctrl-C has nothing left to stop
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if words and words[0] in VERBS:

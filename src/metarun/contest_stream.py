@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from metarun import build
+from metarun import build, smoke
 from metarun.data.whole import WholeStream
 from metarun.errors import MetarunError
 from metarun.evaluate import grid
@@ -83,7 +83,7 @@ def one_pass(cfg: DictConfig, data: Any, stream: WholeStream, store: Store, meth
     family = method.split("/")[0]
     stage.rate_key = f"the rates among the fields of strategy.{family} (metarun show strategy/{method})"
     seconds = fit(
-        stage, stream.batch, len(stream), store.place(key), method,
+        stage, stream.batch, smoke.most(cfg, len(stream)), store.place(key), method,
         trainer=cfg.trainer, save_every=cfg.pipeline.save_every,
     )  # fmt: skip
     rate = round(len(stream.user) / seconds)
@@ -180,7 +180,7 @@ def assemble(
         "validation_tasks": 0,
         "optimiser_steps": len(stream) * len(found),
         "folder": str(folder),
-        "warnings": edges(tuned),
+        "warnings": smoke.warning(cfg) + edges(tuned),
     }  # fmt: skip
 
 

@@ -18,19 +18,27 @@ CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = ("metarun.cli", "metarun.run", "metarun.strategies.gradient", "hydra._internal.hydra")
 
 
-def start(words: Sequence[str], environment: Mapping[str, str] | None = None, log: Path | None = None) -> BaseProcess:
+def start(
+    words: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    apart: bool = False,
+) -> BaseProcess:
     """Start `metarun WORDS` and return its process; its exit code is the command's.
 
     environment: added to ours. log: takes all that the command prints; None leaves it to our own terminal.
+    apart: Ctrl-C on the terminal does not reach it; whoever has started it passes that on.
     The command dies with this process, as if killed: what it has saved is whole and is taken up by the next one.
     """
     CONTEXT.set_forkserver_preload(list(PRELOADED))
-    process = CONTEXT.Process(target=_command, args=(list(words), dict(environment or {}), log))
+    process = CONTEXT.Process(target=_command, args=(list(words), dict(environment or {}), log, apart))
     process.start()
     return process
 
 
-def _command(words: list[str], environment: dict[str, str], log: Path | None) -> None:
+def _command(words: list[str], environment: dict[str, str], log: Path | None, apart: bool) -> None:
+    if apart:
+        os.setpgrp()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     os.environ.update(environment)
     if log is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
-from metarun import build, contest_stream, manifest, report, resume
+from metarun import build, contest_stream, manifest, ranks, report, resume, smoke
 from metarun.config import run_folder
 from metarun.contest import contest
 from metarun.evaluate import Judge
@@ -23,24 +25,32 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         MetarunError: the data cannot be had, the run in this folder was another one, a loss is not a number.
     """
     began = time.monotonic()
-    folder = Path(run_folder(cfg)).resolve()
     if cfg.trainer.threads is not None:
         torch.set_num_threads(cfg.trainer.threads)
+    ranks.join(cfg)
+    if ranks.first():
+        announce(cfg)
+    folder = ranks.shared(lambda: Path(run_folder(cfg)).resolve())
     data = build.dataset(cfg)
-    described = data.describe()
-    with resume.hold(folder):
-        summary = resume.take_up(folder, cfg, described) or work(cfg, data, folder, described, began)
-    report.show(summary)
+    described = ranks.shared(data.describe)  # what has to be fetched or made is there when the others look
+    with resume.hold(folder) if ranks.first() else nullcontext():
+        summary = ranks.shared(lambda: resume.take_up(folder, cfg, described))
+        summary = summary or work(cfg, data, folder, described, began)
+    if ranks.first():
+        report.show(summary)
     return summary
 
 
 def work(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float) -> dict[str, Any]:
-    """Do what is left of a run and return its summary."""
-    manifest.start(folder, cfg, described)
-    if cfg.dataset.split == "stream":
-        summary = contest_stream.contest(cfg, data, folder, described, began)
+    """Do what is left of a run and return its summary; the steps of Adam by all processes, the rest by the first."""
+    ranks.shared(lambda: manifest.start(folder, cfg, described))
+
+    def finished(summary: dict[str, Any]) -> dict[str, Any]:
         manifest.finish(folder)
         return summary
+
+    if cfg.dataset.split == "stream":
+        return ranks.shared(lambda: finished(contest_stream.contest(cfg, data, folder, described, began)))
     for split in ("validation", "test"):  # too little to judge is told before anything is trained
         for cell in data.cells:
             data.tasks(split, cell)
@@ -53,9 +63,18 @@ def work(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], be
         vmapped=cfg.trainer.vmap,
         rank_at=cfg.evaluate.rank_at,
         candidates=cfg.evaluate.candidates,
+        most=cfg.trainer.tasks,
     )
     pipeline = Pipeline(cfg, data, folder, judge)
     products = pipeline.run()
-    summary = contest(pipeline, products, described, time.monotonic() - began)
-    manifest.finish(folder)
-    return summary
+    return ranks.shared(lambda: finished(contest(pipeline, products, described, time.monotonic() - began)))
+
+
+def announce(cfg: DictConfig) -> None:
+    """Say where the run computes if the config left that open, and that a check is no result."""
+    if cfg.trainer.accelerator == "auto":
+        on = ranks.device(cfg.trainer)
+        what = "the CPU, torch finds no GPU" if on.type == "cpu" else f"the GPU {torch.cuda.get_device_name(on)}"
+        print(f"trainer.accelerator=auto: on {what}", file=sys.stderr)
+    for line in smoke.warning(cfg):
+        print(f"{line[0].upper()}{line[1:]}.", file=sys.stderr, flush=True)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from metarun import atomic
 from metarun.errors import MetarunError
 from metarun.results import write_jsonl
 
 MODEL, METRICS, LAST = "model.ckpt", "metrics.jsonl", "last.ckpt"
+Tensors = dict[str, Tensor]
 
 
 class Store:
@@ -72,3 +74,13 @@ def read(path: Path) -> dict[str, Any]:
             f"cannot read {path} ({reason}): remove this file, and the same command does its stage again"
         ) from error
     return found
+
+
+def own(tensors: Tensors) -> Tensors:
+    """Return what a rule learned itself, without its model."""
+    return {name: value for name, value in tensors.items() if "model." not in name}
+
+
+def cpu(tensors: Tensors) -> Tensors:
+    """Return copies on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in tensors.items()}

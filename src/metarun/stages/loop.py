@@ -19,13 +19,19 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 
+from metarun import ranks
 from metarun.errors import MetarunError
 from metarun.report.progress import Progress
+from metarun.stages.together import Together
 from metarun.store import LAST, read, write
+
+EVERY = 20
+"""Steps on a GPU between two looks at what it found: the host would wait for it at each of them."""
 
 QUIET = (
     ".*does not have many workers.*",
@@ -88,8 +94,15 @@ class Whole(TorchCheckpointIO):
         write(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
-        """Return plain values and tensors."""
-        return read(Path(path))
+        """Return plain values and tensors, the same in all processes."""
+        return ranks.shared(lambda: read(Path(path)))
+
+
+class Alone(LightningEnvironment):
+    """Keeps Lightning out of what is between processes, under SLURM too: to it there is one, with one device."""
+
+    def teardown(self) -> None:
+        """Leave WORLD_SIZE in the environment."""
 
 
 class Guard(pl.Callback):
@@ -98,6 +111,12 @@ class Guard(pl.Callback):
     def __init__(self, last: Path, every: int, name: str, steps: int) -> None:
         self.last, self.every, self.name, self.steps = last, every, name, steps
         self.asked: int | None = None
+        self.on_gpu = False
+        self.together = Together(lambda: self.asked, self.looks) if ranks.world() > 1 else None
+
+    def looks(self, position: int) -> bool:
+        """Return whether the host reads what the device has found by a step: on a CPU always."""
+        return not self.on_gpu or position % EVERY == 0 or position == self.steps
 
     def ask(self, number: int, _frame: FrameType | None) -> None:
         """Remember a signal; a second Ctrl-C does not wait for the end of the step."""
@@ -105,8 +124,9 @@ class Guard(pl.Callback):
             raise KeyboardInterrupt
         self.asked = number
 
-    def on_train_start(self, *_: Any) -> None:
+    def on_train_start(self, _: pl.Trainer, pl_module: Any) -> None:
         """Listen for Ctrl-C and for the end of the machine's time, where Python lets us: in the main thread."""
+        self.on_gpu = pl_module.device.type != "cpu"
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self.ask)
@@ -114,12 +134,14 @@ class Guard(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         """Count the step; save where it is time to."""
         pl_module.position += 1
-        if not torch.isfinite(pl_module.recent):
+        if self.looks(pl_module.position) and not torch.isfinite(pl_module.recent):
             what = f"the loss is {float(pl_module.recent)}" if pl_module.has_loss else "the adapted state is not finite"
             raise self.diverged(pl_module, what)
-        if self.asked is not None or (pl_module.position % self.every == 0 and pl_module.position < self.steps):
+        asked = self.together.stop if self.together else self.asked
+        due = asked is not None or (pl_module.position % self.every == 0 and pl_module.position < self.steps)
+        if due and ranks.first():
             trainer.save_checkpoint(self.last)
-        if self.asked is not None:
+        if asked is not None:
             raise KeyboardInterrupt
 
     def on_train_end(self, _: pl.Trainer, pl_module: Any) -> None:
@@ -169,25 +191,26 @@ def fit(
     Raises:
         MetarunError: the loss is not a number, or the checkpoint cannot be written or read.
     """
-    last = folder / LAST
+    last, device = folder / LAST, torch.device("cpu") if stage.on_cpu else ranks.device(trainer)
     guard = Guard(last, save_every, name, steps)
     stage.began = time.monotonic()
+    progress = Progress(name, steps) if ranks.first() else None
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings(), own_signals():
         for words in QUIET:
             warnings.filterwarnings("ignore", message=words)
         runner = pl.Trainer(
-            accelerator="cpu" if stage.on_cpu else trainer.accelerator,
-            devices=1,
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=[device.index] if device.type == "cuda" else 1,
             max_epochs=1,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             gradient_clip_val=clip,
-            plugins=[Whole()],
-            callbacks=[guard, Progress(name, steps)],
+            plugins=[Whole(), Alone()],
+            callbacks=[each for each in (guard, guard.together, progress) if each],
         )
         loader = DataLoader(Steps(stage, batch, steps), batch_size=None)
-        runner.fit(stage, loader, ckpt_path=last if last.exists() else None)
+        runner.fit(stage, loader, ckpt_path=last if ranks.shared(last.exists) else None)
     return stage.seconds()

@@ -73,7 +73,7 @@ class Ranking(UserVectors):
         if kept is not None:
             own = own * kept[part][:, None]
         first, last, _ = part.indices(whole)
-        drawn = drawn[first // self.share : -(-last // self.share)]
+        drawn = drawn[-(-first // self.share) : -(-last // self.share)]
         vector, others = backbone.vector(chosen), backbone.vector(drawn)
         # Split, not sliced: the backward pass of a slice fills a matrix with zeros.
         widths = [vector.shape[-1], own.shape[-1] - vector.shape[-1]]

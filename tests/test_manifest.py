@@ -92,3 +92,12 @@ def test_a_broken_manifest_is_an_error(tmp_path):
     (tmp_path / "manifest.json").write_text('{"config": ')
     with pytest.raises(MetarunError, match="cannot read"):
         manifest.compare(tmp_path, config(), DATA)
+
+
+def test_another_number_of_processes_is_a_warning(tmp_path, monkeypatch):
+    manifest.start(tmp_path, config(), DATA)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert manifest.compare(tmp_path, config(), DATA) == []
+    (warning,) = manifest.changed(tmp_path)
+    assert warning.startswith("since the last attempt processes: 1 -> 2: the last bits")

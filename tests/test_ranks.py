@@ -124,6 +124,20 @@ def test_what_is_not_there_is_refused(overrides: list[str], message: str, monkey
         ranks.join(config(*overrides))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.devices=auto"], r"trainer\.devices=auto counts GPUs, .*give a number of processes"),
+        (["trainer.devices=4", "trainer.nodes=2", "pipeline.meta.tasks=7"], r"share pipeline\.meta\.tasks=7 tasks"),
+        (["trainer.devices=0"], r"trainer\.devices=0: out of bounds, give auto \| int >= 1"),
+        (["trainer.accelerator=tpu"], r"trainer\.accelerator=tpu: not allowed, give cpu \| gpu \| auto"),
+    ],
+)
+def test_impossible_pairs_are_refused_when_composed(overrides: list[str], message: str) -> None:
+    with pytest.raises(MetarunError, match=message):
+        config(*overrides)
+
+
 def test_a_process_takes_the_gpu_with_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

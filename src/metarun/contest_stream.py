@@ -160,7 +160,7 @@ def assemble(
         "metric": cfg.evaluate.metric,
         "reference": reference,
         "winner": min(strategies, key=lambda m: strategies[m]) if strategies else None,
-        "setting": {"split": cfg.dataset.split, "seed": cfg.seed},
+        "setting": {"split": cfg.dataset.split, "seed": cfg.seed, **smoke.setting(cfg)},
         "validation": validation if stream.opening else {},
         "test": {},
         "paired": {},

@@ -20,6 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from metarun import ranks
 from metarun.results import read_json, write_json
 
 NAME = "manifest.json"
@@ -44,6 +45,7 @@ def start(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> dict[str, A
         "gpu_seconds": None,
         "peak_memory_mb": None,
         "threads": _threads(),
+        "processes": ranks.place().world,
         "hardware": _hardware(),
         "versions": _versions(),
         "code": _code(),
@@ -87,8 +89,8 @@ def compare(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> list[str]
 
 def changed(folder: Path) -> list[str]:
     """Return a warning for each thing that may change the last bits since the last attempt: threads, versions, code."""
-    last = read_json(Path(folder) / NAME)["attempts"][-1]
-    now = {"threads": _threads(), "versions": _versions(), "code": _code()}
+    last = {"processes": 1} | read_json(Path(folder) / NAME)["attempts"][-1]
+    now = {"threads": _threads(), "processes": ranks.place().world, "versions": _versions(), "code": _code()}
     lines = _differences(dict(_leaves({key: last[key] for key in now})), dict(_leaves(now)))
     return [f"since the last attempt {line}: the last bits of the results may differ" for line in lines]
 

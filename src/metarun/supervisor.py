@@ -21,6 +21,7 @@ from types import FrameType
 from omegaconf import DictConfig
 
 from metarun import processes, ranks
+from metarun.config import FOLDER
 from metarun.errors import MetarunError
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -37,14 +38,15 @@ def run(words: Sequence[str], cfg: DictConfig, folder: Path) -> int:
     """
     count = ranks.local(cfg)
     check(cfg, count)
-    environment = dict(os.environ) | {
+    environment = {
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count),
+        FOLDER: str(folder.resolve()),
     }  # fmt: skip
     logs = [folder / f"process-{number}.log" for number in range(1, count)]
     started = []
     for number, log in enumerate([None, *logs]):
         own = {"RANK": str(number), "LOCAL_RANK": str(number)}
-        started.append(processes.start(words, environment | own, log, apart=True))
+        started.append(processes.start(words, environment | own, log))
     with forwarding(started[0]) as asked:
         codes = ended(started, asked)
     if asked and codes[0] != 0:

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metarun import stopping
 from metarun.errors import MetarunError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 VERBS = ("list", "show", "data", "report", "recommend", "update")
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT = 2
 _refused: list[str] | None = None
 """Complaints of the runs of this command; None in a process that a launcher started elsewhere."""
 _beside: str | None = None
@@ -25,21 +26,24 @@ _beside: str | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command says and return its exit code: 0, 1 (a crash), 2 (bad input), 130 (Ctrl-C)."""
+    """Do what the command says; return its exit code: 0, 1 (a crash), 2 (bad input), 130 (Ctrl-C), 128 + a signal."""
     words = list(sys.argv[1:] if argv is None else argv)
     _printable()
     try:
-        return _dispatch(words)
+        with stopping.listening():
+            return _dispatch(words)
     except MetarunError as error:
-        if _interrupted(error):
-            return _stopped(words, argv is None)
+        number = stopping.asked(error)
+        if number:
+            return _stopped(words, argv is None, number)
         _complain(error)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        return _stopped(words, argv is None)
+    except KeyboardInterrupt as stop:
+        return _stopped(words, argv is None, stopping.asked(stop) or signal.SIGINT)
     except SystemExit as stop:
-        if _interrupted(stop):
-            return _stopped(words, argv is None)
+        number = stopping.asked(stop)
+        if number:
+            return _stopped(words, argv is None, number)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -152,22 +156,17 @@ def _complain(error: MetarunError) -> None:
     print(f"metarun: {error}", file=sys.stderr)
 
 
-def _interrupted(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C lies behind an error: Lightning makes it an exit, a half-done clean-up anything."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _stopped(words: Sequence[str], leaving: bool) -> int:
-    if leaving:  # a second Ctrl-C has nothing left to stop
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _stopped(words: Sequence[str], leaving: bool, number: int) -> int:
+    if leaving:  # what comes now has nothing left to stop
+        for every in stopping.SIGNALS:
+            signal.signal(every, signal.SIG_IGN)
+    code, said = stopping.code(number), stopping.words(number)
     if words and words[0] in VERBS:
-        print("\nStopped.", file=sys.stderr)
-        return INTERRUPTED
+        print(f"\n{said}.", file=sys.stderr)
+        return code
     how = "The same command takes the run up where it was saved"
     if _beside:
         words = [*(word for word in words if not word.startswith("resume=")), f"hydra.run.dir={_beside}"]
         how = "This takes the run up where it was saved"
-    print(f"\nStopped. {how}: {shlex.join(['metarun', *words])}", file=sys.stderr)
-    return INTERRUPTED
+    print(f"\n{said}. {how}: {shlex.join(['metarun', *words])}", file=sys.stderr)
+    return code

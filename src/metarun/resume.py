@@ -26,7 +26,7 @@ WAIT = "METARUN_WAIT"
 def hold(folder: Path) -> Iterator[None]:
     """Keep every other process out of a run's folder; the system itself lets go when this process dies, however.
 
-    A finished run is only read, so it is not locked. Where METARUN_WAIT says so, the other process may have some time to
+    A finished run is only read, so it is not locked. Where METARUN_WAIT says so, another process may have some time to
     leave: a SLURM job that was requeued from a lost node, or a sweep started again, may meet the one before.
 
     Raises:

@@ -24,7 +24,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def asked(error: BaseException | None) -> int | None:
-    """Return the signal behind an error, None where none is: Lightning makes it an exit, a half-done clean-up anything."""
+    """Return the signal behind an error, None where none is: Lightning makes it an exit, a clean-up anything."""
     found: int | None = None
     while error is not None:
         if isinstance(error, Stopped):

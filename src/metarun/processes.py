@@ -19,7 +19,7 @@ PRELOADED = ("metarun.cli", "metarun.run", "metarun.strategies.gradient", "hydra
 
 
 def start(words: Sequence[str], environment: Mapping[str, str] | None = None, log: Path | None = None) -> BaseProcess:
-    """Start `metarun WORDS` and return its process; its exit code is the command's.
+    """Start the single run `metarun WORDS` and return its process; its exit code is the command's.
 
     environment: added to ours. log: takes all that the command prints; None leaves it to our own terminal.
     The command dies with this process, as if killed: what it has saved is whole and is taken up by the next one.
@@ -31,6 +31,7 @@ def start(words: Sequence[str], environment: Mapping[str, str] | None = None, lo
 
 
 def _command(words: list[str], environment: dict[str, str], log: Path | None) -> None:
+    os.setpgrp()  # Ctrl-C reaches the one who started us, and that one stops us
     threading.Thread(target=_die_with_parent, daemon=True).start()
     os.environ.update(environment)
     if log is not None:
@@ -38,11 +39,10 @@ def _command(words: list[str], environment: dict[str, str], log: Path | None) ->
         with log.open("ab") as file:
             for number in (1, 2):
                 os.dup2(file.fileno(), number)
-    from metarun.cli import main
+    from metarun.cli import job
 
-    before, sys.argv = sys.argv, ["metarun", *words]
-    code = main(words)
-    sys.argv = before
+    sys.argv = ["metarun", *words]
+    code = job(words)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # a library's thread that still runs must not keep the process

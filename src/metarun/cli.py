@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 VERBS = ("list", "show", "data", "report", "recommend", "update")
 BAD_INPUT = 2
+_code = 0
+"""The exit code of a single run that Hydra has started."""
 _beside: str | None = None
 """The folder of a single run that resume=never has started."""
 
@@ -38,7 +40,7 @@ def job(words: Sequence[str]) -> int:
     For a job of a sweep and for a rank of a run: the same command, without what Hydra does around it.
     """
     _printable()
-    return _answered(_single, list(words), True)
+    return _answered(_single, list(words), False)
 
 
 def _answered(do: Callable[[list[str]], int], words: list[str], leaving: bool) -> int:
@@ -85,7 +87,7 @@ def _dispatch(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     """Check every point of the command, then hand it to Hydra."""
-    global _beside
+    global _beside, _code
     from metarun import commandline, config
 
     line = commandline.read(words)
@@ -103,10 +105,10 @@ def _run(words: list[str]) -> int:
     if line.dry:
         return plan.show(checked)
     before, sys.argv = sys.argv, ["metarun", *line.flags, *checked]
-    _beside = None
+    _beside, _code = None, 0
     try:
         hydra.main(config_path=config.MODULE, config_name="config", version_base="1.3")(_job)()
-        return base.close()
+        return _code or base.close()
     finally:
         sys.argv = before
         HydraConfig.instance().cfg = None
@@ -118,7 +120,7 @@ def _composed(line: CommandLine, checked: list[str]) -> list[str]:
 
     found = [*checked, *overrides.space(checked)]
     composed = sweep.compose(found, overrides.points(found))
-    checked = [*checked, *sweep.direction(composed[0], checked)]
+    checked = [*checked, *sweep.settings(composed[0], checked)]
     if line.inspects and not line.dry:
         return checked
     _writable(Path(composed[0].paths.outputs).expanduser())
@@ -164,19 +166,30 @@ def _job(_cfg: DictConfig) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from metarun import config
-
-    global _beside
     hydra = HydraConfig.get()
     words = list(hydra.overrides.task)
     if hydra.mode == RunMode.RUN:
+        return _alone(words)
+    return _one_of_a_sweep(words, int(hydra.job.num))
+
+
+def _alone(words: list[str]) -> None:
+    """Run a single run; Hydra would print a traceback of what it is refused for."""
+    global _beside, _code
+    from metarun import config
+
+    try:
         cfg = config.compose(words)
         if cfg.resume == "never":
             _beside = str(config.run_folder(cfg))
         from metarun.run import run
 
-        return run(cfg)
-    return _one_of_a_sweep(words, int(hydra.job.num))
+        run(cfg)
+    except MetarunError as error:
+        if stopping.asked(error):
+            raise
+        _complain(error)
+        _code = BAD_INPUT
 
 
 def _one_of_a_sweep(words: list[str], number: int) -> float | None:

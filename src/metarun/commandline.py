@@ -18,7 +18,7 @@ from hydra.core.plugins import Plugins
 from metarun import options
 from metarun.errors import MetarunError, did_you_mean
 from metarun.overrides import SPACE, chosen, expand, group, none_chosen, one_per_family, parse, searches, unfold, values
-from metarun.schema import SPECIAL, default_groups, problem, schema
+from metarun.schema import SPECIAL, Field, default_groups, problem, schema
 
 MULTIRUN = ("-m", "--multirun")
 _PLAIN = (*MULTIRUN, "-r", "--run", "--resolve", "--hydra-help", "--shell-completion", "-sc")
@@ -132,7 +132,7 @@ def _field(kind: str, override: Override, word: str, line: CommandLine) -> None:
     """Raise MetarunError for a field that the chosen launcher or sweeper does not have, or a value that is wrong."""
     picks = [other.split("=", 1)[1] for other in line.overrides if other.startswith(f"hydra/{kind}=")]
     if kind == "sweeper" and any(group(other) == SPACE for other in line.overrides):
-        picks = picks or ["optuna"]
+        picks.append("optuna")
     option = f"hydra/{kind}/{(picks or ['basic'])[-1]}"
     name = override.key_or_group.split(".", 2)[2]
     if not any((folder / f"{option}.yaml").is_file() for folder in options.folders()):
@@ -140,7 +140,7 @@ def _field(kind: str, override: Override, word: str, line: CommandLine) -> None:
             return  # a plugin's own, which Hydra checks
         raise MetarunError(f"{word}: belongs to a {kind}, choose one with hydra/{kind}=...")
     fields = {field.name: field for field in schema(option)}
-    if name.split(".")[0] in ("params", "sampler", "additional_parameters"):  # their keys are others' names
+    if fields.get(name.split(".")[0], Field("", None, "", "")).spec.startswith("dict"):  # its keys are SLURM's
         return
     if name not in fields:
         known = ", ".join(field for field in fields if field not in SPECIAL)
@@ -179,6 +179,8 @@ def _group(override: Override, word: str, line: CommandLine) -> None:
         raise MetarunError(f"{word}: there is one already, drop the plus: {word.lstrip('+')}")
     if override.is_delete():
         return
+    if group == SPACE:
+        _plugin("sweeper", "optuna", word)
     for text in values(override):
         names = chosen(text)
         if (not names and group != "strategy") or any(name in ("", "null") for name in names):

@@ -25,7 +25,7 @@ def start(words: Sequence[str], environment: Mapping[str, str] | None = None, lo
     The command dies with this process, as if killed: what it has saved is whole and is taken up by the next one.
     """
     CONTEXT.set_forkserver_preload(list(PRELOADED))
-    process = CONTEXT.Process(target=_command, args=(list(words), dict(environment or {}), log))
+    process = CONTEXT.Process(target=_command, args=(list(words), {**os.environ, **(environment or {})}, log))
     process.start()
     return process
 
@@ -33,6 +33,7 @@ def start(words: Sequence[str], environment: Mapping[str, str] | None = None, lo
 def _command(words: list[str], environment: dict[str, str], log: Path | None) -> None:
     os.setpgrp()  # Ctrl-C reaches the one who started us, and that one stops us
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    os.environ.clear()  # what it was when the first command was started
     os.environ.update(environment)
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)

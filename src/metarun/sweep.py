@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 
@@ -72,12 +73,21 @@ def _tuned(strategy: str, field: str) -> str | None:
     return None
 
 
-def direction(cfg: DictConfig, words: Sequence[str]) -> list[str]:
-    """Return the override that tells a search which way is better, unless the command does."""
-    if not searches(words) or any(group(word) == "hydra.sweeper.direction" for word in words):
+def settings(cfg: DictConfig, words: Sequence[str]) -> list[str]:
+    """Return what a search is told beyond its command: which way is better, and how it can be started again.
+
+    The same seed of the sampler asks for the same jobs again, whose runs are finished by then. A job that fails is no
+    reason to end the others. Raises MetarunError for a run without a validation value to go by.
+    """
+    if not searches(words):
         return []
     if not config.strategies(cfg):
         raise MetarunError("a search goes by the validation value of a strategy, and this run has none: strategy=...")
+    for name in ("alembic", "optuna"):  # they tell of plugins and of studies without a name
+        logging.getLogger(name).setLevel(logging.WARNING)
     from metarun.report.notation import higher_is_better  # after the check: it brings numpy
 
-    return [f"hydra.sweeper.direction={'maximize' if higher_is_better(str(cfg.evaluate.metric)) else 'minimize'}"]
+    way = "maximize" if higher_is_better(str(cfg.evaluate.metric)) else "minimize"
+    told = {"direction": way, "sampler.seed": "0", "max_failure_rate": "1.0"}
+    typed = {group(word).removeprefix("hydra.sweeper.") for word in words}
+    return [f"hydra.sweeper.{key}={value}" for key, value in told.items() if key not in typed]

@@ -10,10 +10,13 @@ import importlib.util
 import sys
 from types import ModuleType
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
 PACKAGE = "hydra_plugins"
 """Hydra takes launchers from this package alone, so ours are put into a module of it that no file has."""
+
+OURS = ("joblib", "submitit_slurm")
 
 
 def register() -> None:
@@ -27,3 +30,6 @@ def register() -> None:
     for launcher in (Pool, Slurm):
         setattr(home, launcher.__name__, launcher)
         Plugins.instance().register(launcher)
+    stored = ConfigStore.instance().repo["hydra"]["launcher"]
+    for name in OURS:  # the plugins of these names may be installed too; Hydra refuses a file beside their schema
+        stored.pop(f"{name}.yaml", None)

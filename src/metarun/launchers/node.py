@@ -210,6 +210,8 @@ class Task:
 
 def _run(words: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
     """Do one run in the forked process; what it prints goes to its log."""
+    for number in stopping.SIGNALS:  # those of the process that it was forked from would only note a signal
+        signal.signal(number, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environment)
     log.parent.mkdir(parents=True, exist_ok=True)

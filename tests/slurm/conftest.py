@@ -19,11 +19,11 @@ from small_run import bits, command, folder_of
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Four nodes of four cores that do not exist."""
+    """Six nodes of four cores that do not exist."""
     if os.geteuid() or sys.platform != "linux" or not (shutil.which("slurmctld") or shutil.which("apt-get")):
         pytest.skip("a local SLURM needs root, Linux, and SLURM or apt-get")
     folder = Path(tempfile.mkdtemp(prefix="metarun-slurm-"))
-    shape = ["--nodes", "4", "--cpus", "4", "--dir", str(folder), "--port", str(free_port())]
+    shape = ["--nodes", "6", "--cpus", "4", "--dir", str(folder), "--port", str(free_port())]
     up = subprocess.run([str(SCRIPT), "up", *shape], capture_output=True, text=True, timeout=250, check=False)
     if up.returncode:
         pytest.skip(f"no local SLURM: {up.stderr.strip().splitlines()[-1:]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -117,4 +118,27 @@ class OnCluster:
 
 def kill(pid: int) -> None:
     """End a process as a power cut does."""
-    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def parents() -> dict[int, tuple[int, str]]:
+    """Return the parent and the command line of every process."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            stat = (place / "stat").read_text().rpartition(")")[2].split()
+            found[int(place.name)] = int(stat[1]), (place / "cmdline").read_text().replace("\0", " ")
+    return found
+
+
+def lose_node(cluster: Cluster, node: str, job: str) -> None:
+    """Let a node and all that its job has started there be gone from one moment to the next."""
+    kill(int((cluster.folder / "run" / f"slurmd.{node}.pid").read_text()))
+    processes = parents()
+    lost = [pid for pid, (_, line) in processes.items() if line.startswith(f"slurmstepd: [{job}.")]
+    assert lost, "no step of this job runs here"
+    for pid in lost:
+        lost += [child for child, (parent, _) in processes.items() if parent == pid]
+    for pid in lost:
+        kill(pid)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from on_cluster import SAVE_EVERY, STEPS, Cluster, OnCluster, kill
+from on_cluster import SAVE_EVERY, STEPS, Cluster, OnCluster, kill, lose_node
 from small_run import differing
 
 ALONE = "+hydra.launcher.additional_parameters.exclusive=true"
@@ -24,6 +24,7 @@ def disturbed(
         return OnCluster(cluster, home / name, few_ratings, pause, *words)
 
     runs = {
+        "lost": start("lost", 0.4, ALONE),
         "slurmd": start("slurmd", 0.8, ALONE),
         "preempted": start("preempted", 0.4, ALONE, "hydra.launcher.partition=low"),
         "USR1": start("USR1", 0.4),
@@ -32,7 +33,10 @@ def disturbed(
     }
     for name, run in runs.items():
         run.reach(7)
-        if name == "slurmd":
+        if name == "lost":
+            run.reach(SAVE_EVERY + 3)
+            lose_node(cluster, node_of(run), run.ticket())
+        elif name == "slurmd":
             kill(int((cluster.folder / "run" / f"slurmd.{node_of(run)}.pid").read_text()))
         elif name == "preempted":
             cluster.ask("sbatch", "-w", node_of(run), "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
@@ -69,3 +73,14 @@ def test_a_node_whose_slurmd_dies_loses_nothing(disturbed: dict[str, OnCluster],
     found = run.end()
     assert differing(found, left_alone) == []
     assert len(run.steps()) <= STEPS + SAVE_EVERY, run.told()
+
+
+def test_a_node_that_is_lost_costs_what_was_not_saved(
+    disturbed: dict[str, OnCluster], left_alone: dict[str, Any]
+) -> None:
+    run = disturbed["lost"]
+    found = run.end()
+    assert int(run.cluster.job(run.ticket())["Restarts"]) == 1, run.told()
+    assert differing(found, left_alone) == []
+    assert len(set(run.steps())) == 2
+    assert STEPS < len(run.steps()) <= STEPS + SAVE_EVERY, run.told()

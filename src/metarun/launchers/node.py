@@ -210,7 +210,7 @@ class Task:
 
 def _run(words: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
     """Do one run in the forked process; what it prints goes to its log."""
-    for number in stopping.SIGNALS:  # those of the process that it was forked from would only note a signal
+    for number in (*stopping.SIGNALS, signal.SIGCONT):  # the handlers of the process that forked it are not its own
         signal.signal(number, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environment)

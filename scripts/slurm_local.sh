@@ -154,8 +154,8 @@ finish() {  # PIDFILE NAME: ask the daemon to leave, kill it after 15 s
   if runs "$1" "$2"; then
     pid=$(cat "$1")
     kill "$pid" 2>/dev/null || true
-    for i in $(seq 75); do kill -0 "$pid" 2>/dev/null || break; sleep 0.2; done
-    kill -9 "$pid" 2>/dev/null || true
+    for i in $(seq 75); do runs "$1" "$2" || break; sleep 0.2; done
+    if runs "$1" "$2"; then kill -9 "$pid" || true; fi
   fi
   rm -f "$1"
 }

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import Fakes
 from on_cluster import HERE, SCRIPT, SLOW, Cluster, free_port, shell
 from small_run import bits, command, folder_of
+
+from metarun.launchers import slurm
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +48,13 @@ def left_alone(few_ratings: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     code, text = command(words, home, changes=[partial(shell, variables)])
     assert code == 0, text
     return bits(folder_of(home))
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    """Commands of a cluster that is not there."""
+    folder = tmp_path / "fakes"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}/bin:/usr/bin:/bin")
+    monkeypatch.setattr(slurm, "PATIENCE", 0.0)
+    return Fakes(folder)

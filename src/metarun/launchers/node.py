@@ -121,9 +121,9 @@ class Task:
         if result.exists():
             return int(read_json(result)["code"])
         code = self.start(run) if self.asked is None else stopping.code(self.asked)
-        number = stopped_by(code)
-        if number is not None:
-            self.leave(self.asked or number)
+        number = self.asked or stopped_by(code)  # a rank that waits for the first one may end with another code
+        if code and number is not None:
+            self.leave(number)
         if code and not result.exists():
             write_json(result, {"code": code, "log": str(self.log(run))})
         return code

@@ -105,6 +105,11 @@ class OnCluster:
         (path,) = self.home.glob("outputs/*/*/.slurm.json")
         return str(json.loads(path.read_text(encoding="utf-8"))["job"])
 
+    def abandon(self) -> None:
+        """End the command, if a test that failed has left it."""
+        with contextlib.suppress(ValueError):  # closed: it has ended
+            self.process.kill()
+
     def told(self) -> str:
         """Return everything that was said: by the command, by the run, by the job."""
         logs = sorted([*self.home.glob("outputs/*/*/metarun*.log"), *self.home.glob("outputs/*/.slurm/*/*.out")])

@@ -24,12 +24,12 @@ def disturbed(
         return OnCluster(cluster, home / name, few_ratings, pause, *words)
 
     runs = {
-        "lost": start("lost", 0.4, ALONE),
-        "slurmd": start("slurmd", 0.8, ALONE),
-        "preempted": start("preempted", 0.4, ALONE, "hydra.launcher.partition=low"),
-        "USR1": start("USR1", 0.4),
-        "USR2": start("USR2", 0.4),
-        "TERM": start("TERM", 0.4),
+        "lost": start("lost", 0.3, ALONE),
+        "slurmd": start("slurmd", 0.7, ALONE),
+        "preempted": start("preempted", 0.3, ALONE, "hydra.launcher.partition=low"),
+        "USR1": start("USR1", 0.3),
+        "USR2": start("USR2", 0.3),
+        "TERM": start("TERM", 0.3),
     }
     for name, run in runs.items():
         run.reach(7)
@@ -44,8 +44,7 @@ def disturbed(
             cluster.ask("scancel", f"--signal={name}", run.ticket())
     yield runs
     for run in runs.values():
-        if run.process.is_alive():
-            run.process.kill()
+        run.abandon()
 
 
 def node_of(run: OnCluster) -> str:

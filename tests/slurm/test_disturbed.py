@@ -10,6 +10,7 @@ import pytest
 from on_cluster import SAVE_EVERY, STEPS, Cluster, OnCluster, kill, lose_node
 from small_run import differing
 
+pytestmark = pytest.mark.slow
 ALONE = "+hydra.launcher.additional_parameters.exclusive=true"
 
 

@@ -12,6 +12,9 @@ from on_cluster import Cluster, shell
 from small_run import bits, command, complaint, differing
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def sweep(cluster: Cluster, words: list[str], tmp_path: Path) -> Any:
     """Type a command of a user of the cluster."""

@@ -9,7 +9,7 @@ import pytest
 from on_cluster import STEPS, Cluster, OnCluster
 from small_run import differing, ended
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
 LIMIT = ["hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=60"]
 
 

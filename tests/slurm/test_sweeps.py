@@ -11,7 +11,6 @@ import pytest
 from on_cluster import Cluster, shell
 from small_run import bits, command, complaint, differing
 
-
 pytestmark = pytest.mark.slow
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from fakes import DEFAULTS, Fakes
-from omegaconf import OmegaConf
 
 from metarun import config
 from metarun.cli import main
@@ -29,9 +28,7 @@ def jobs(tmp_path: Path) -> list[Job]:
 
 def launcher(**fields: Any) -> Slurm:
     """Return a launcher with some fields of its own."""
-    made = Slurm(**{**DEFAULTS, **fields})
-    made.config = OmegaConf.create({"trainer": {"accelerator": "cpu", "threads": 1}})
-    return made
+    return Slurm(**{**DEFAULTS, **fields})
 
 
 def perform(jobs: list[Job], **fields: Any) -> list[Outcome]:
@@ -77,6 +74,14 @@ def test_sbatch_refuses_in_its_own_words(fakes: Fakes, jobs: list[Job]) -> None:
 def test_fields_that_do_not_go_together(fields: dict[str, Any], ranks: int, complaint: str) -> None:
     with pytest.raises(MetarunError, match=complaint):
         submission.check_site(Site(**{**DEFAULTS, **fields}), ranks)
+
+
+def test_runs_that_ask_for_other_nodes_are_no_array(fakes: Fakes, jobs: list[Job]) -> None:
+    jobs = [
+        job._replace(words=[f"trainer.accelerator={kind}"]) for job, kind in zip(jobs, ("cpu", "gpu"), strict=False)
+    ]
+    with pytest.raises(MetarunError, match=r"cpu 1 x 1, gpu 1 x 1 in one sweep; .* its own command"):
+        perform(jobs)
 
 
 def test_a_folder_that_cannot_be_written(fakes: Fakes, jobs: list[Job], tmp_path: Path) -> None:

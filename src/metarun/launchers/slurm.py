@@ -63,17 +63,15 @@ class Slurm(Launch):
     def perform(self, jobs: list[Job]) -> Iterator[Outcome]:
         """Send, join and follow; yield the outcome of each run as it ends."""
         submission.check_commands()
-        ranks = ranks_of(jobs)
-        submission.check_site(self.site, ranks)
+        shape = shape_of(jobs)
+        submission.check_site(self.site, shape.ranks)
         states = queue() or {}
         tickets = [submission.ticket_of(job) for job in jobs]
         joined = {job.number: t for job, t in zip(jobs, tickets, strict=True) if t and at_work(t, job, states)}
         left = [job for job in jobs if job.number not in joined]
         following = dict(joined)
         if left:
-            home = self.home(jobs)
-            accelerator = str(self.config.trainer.accelerator)
-            sent = submission.send(left, self.site, ranks, home, accelerator)
+            sent = submission.send(left, self.site, shape.ranks, self.home(jobs), shape.accelerator)
             following |= {job.number: ticket for job, ticket in zip(left, sent, strict=True)}
         announce(jobs, joined, following)
         if not self.site.wait:
@@ -104,25 +102,38 @@ class Slurm(Launch):
         return home
 
 
-def ranks_of(jobs: Sequence[Job]) -> int:
-    """Return how many ranks a run has. Raises MetarunError for a sweep over that: the jobs of an array are alike."""
+class Shape(NamedTuple):
+    """What a run asks of a cluster."""
+
+    devices: Any  # processes on each node
+    nodes: Any
+    accelerator: str
+
+    @property
+    def ranks(self) -> int:
+        """The processes of a run."""
+        return int(self.devices * self.nodes)
+
+
+def shape_of(jobs: Sequence[Job]) -> Shape:
+    """Return what each run asks of the cluster. Raises MetarunError for a sweep over that."""
     shapes = {}
     for job in jobs:
         key = tuple(word for word in job.words if group(word).split(".")[0] in ("trainer", "experiment"))
         if key not in shapes:
             trainer = config.compose(job.words).trainer
-            shapes[key] = (trainer.get("devices", 1), trainer.get("nodes", 1))
-    counts = set(shapes.values())
-    if len(counts) > 1:
-        swept = ", ".join(f"{devices} x {nodes}" for devices, nodes in sorted(counts, key=str))
+            shapes[key] = Shape(trainer.get("devices", 1), trainer.get("nodes", 1), str(trainer.accelerator))
+    kinds = set(shapes.values())
+    if len(kinds) > 1:
+        swept = ", ".join(sorted(f"{kind.accelerator} {kind.devices} x {kind.nodes}" for kind in kinds))
         raise MetarunError(
-            f"trainer.devices x trainer.nodes: {swept} in one sweep; the jobs of an array are alike, "
+            f"trainer.accelerator, devices x nodes: {swept} in one sweep; the jobs of an array are alike, "
             "give each its own command"
         )
-    ((devices, nodes),) = counts
-    if not isinstance(devices, int) or not isinstance(nodes, int):
-        raise MetarunError(f"trainer.devices={devices}: on a cluster say how many; the job asks SLURM for them")
-    return devices * nodes
+    (shape,) = kinds
+    if shape.devices == "auto":
+        raise MetarunError("trainer.devices=auto: on a cluster say how many; the job asks SLURM for them")
+    return shape
 
 
 def announce(jobs: Sequence[Job], joined: dict[int, Ticket], following: dict[int, Ticket]) -> None:

@@ -26,7 +26,7 @@ done
 conf=$dir/slurm.conf
 
 # A pid file counts only while the process is the daemon that wrote it.
-runs() { [ -s "$1" ] && grep -qa "$2" "/proc/$(cat "$1")/cmdline" 2>/dev/null; }
+runs() { [ -s "$1" ] && grep -qa "$2" "/proc/$(cat "$1" 2>/dev/null)/cmdline" 2>/dev/null; }
 
 install() {
   for tool in slurmctld slurmd sbatch munged; do

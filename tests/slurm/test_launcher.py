@@ -151,6 +151,13 @@ def test_a_run_in_the_queue_is_not_sent_twice(
     assert "2 of 3 runs are in the queue already and joined: job 77_0, 77_1" in capsys.readouterr().err
 
 
+def test_nothing_is_sent_while_the_queue_is_not_known(fakes: Fakes, jobs: list[Job]) -> None:
+    fakes.command("squeue", "exit 1")
+    with pytest.raises(MetarunError, match="squeue does not answer"):
+        perform(jobs)
+    assert not fakes.read("sent")
+
+
 @pytest.mark.parametrize("line", ["", "77_0|CANCELLED|None|metarun", "77_0|RUNNING|None|another"])
 def test_a_job_that_is_over_or_not_ours_is_not_joined(line: str, fakes: Fakes, jobs: list[Job]) -> None:
     perform(jobs[:2], wait=False)

@@ -65,7 +65,11 @@ class Slurm(Launch):
         submission.check_commands()
         shape = shape_of(jobs)
         submission.check_site(self.site, shape.ranks)
-        states = queue() or {}
+        states = queue()
+        if states is None:
+            raise MetarunError(
+                "squeue does not answer, so nobody can tell which runs are in the queue already; try again"
+            )
         tickets = [submission.ticket_of(job) for job in jobs]
         joined = {job.number: t for job, t in zip(jobs, tickets, strict=True) if t and at_work(t, job, states)}
         left = [job for job in jobs if job.number not in joined]
@@ -86,13 +90,8 @@ class Slurm(Launch):
 
     def home(self, jobs: Sequence[Job]) -> Path:
         """Return the folder of what is sent. Raises MetarunError where it cannot be written."""
-        named = self.site.submitit_folder
-        home = (
-            Path(named).expanduser()
-            if named
-            else Path(os.path.commonpath([job.folder.parent for job in jobs])) / ".slurm"
-        )
-        home = home.absolute()
+        beside = Path(os.path.commonpath([job.folder.parent for job in jobs])) / ".slurm"
+        home = Path(self.site.submitit_folder or beside).expanduser().absolute()
         try:
             home.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -250,7 +250,8 @@ class Pipeline:
         """Run a stage's loop."""
         return fit(
             stage, batch, steps, self.store.place(key), name,
-            trainer=self.cfg.trainer, save_every=self.cfg.pipeline.save_every, clip=clip,
+            trainer=self.cfg.trainer, save_every=self.cfg.pipeline.save_every,
+            save_minutes=self.cfg.pipeline.save_minutes, clip=clip,
         )  # fmt: skip
 
     def finish(

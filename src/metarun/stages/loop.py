@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 
 from metarun.errors import MetarunError
-from metarun.report.progress import Progress
+from metarun.stages.curve import Curve, Point
 from metarun.store import LAST, read, write
 
 QUIET = (
@@ -55,6 +55,7 @@ class Stage(pl.LightningModule):
         self.spent = 0.0  # seconds of earlier attempts, up to the checkpoint that was taken up
         self.began = time.monotonic()
         self.recent = torch.zeros(())
+        self.curve = Curve()
 
     def seconds(self) -> float:
         """Return the seconds that the steps so far took, those of earlier attempts included."""
@@ -63,10 +64,23 @@ class Stage(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the position."""
         checkpoint["position"], checkpoint["seconds"] = self.position, self.seconds()
+        self.gathered()
+        checkpoint["curve"] = self.curve.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the position."""
         self.position, self.spent = checkpoint["position"], checkpoint["seconds"]
+        self.curve.load(checkpoint["curve"])
+
+    def record(self) -> None:
+        """Keep the loss of the step just taken where the curve has room for it."""
+        if self.has_loss and self.curve.due(self.position):
+            self.curve.add(self.position, self.recent, float(self.trainer.optimizers[0].param_groups[0]["lr"]))
+
+    def gathered(self) -> list[Point]:
+        """Return the curve so far, the mean over ranks: all of them have to ask."""
+        many = self.trainer.world_size > 1
+        return self.curve.gather(self.trainer.strategy.reduce) if many else self.curve.gather()
 
 
 class Steps(IterableDataset[Any]):
@@ -102,7 +116,7 @@ class Guard(pl.Callback):
     def ask(self, number: int, _frame: FrameType | None) -> None:
         """Remember a signal; a second Ctrl-C does not wait for the end of the step."""
         if self.asked is not None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         self.asked = number
 
     def on_train_start(self, *_: Any) -> None:
@@ -117,13 +131,15 @@ class Guard(pl.Callback):
         if not torch.isfinite(pl_module.recent):
             what = f"the loss is {float(pl_module.recent)}" if pl_module.has_loss else "the adapted state is not finite"
             raise self.diverged(pl_module, what)
+        pl_module.record()
         if self.asked is not None or (pl_module.position % self.every == 0 and pl_module.position < self.steps):
             trainer.save_checkpoint(self.last)
         if self.asked is not None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(self.asked)
 
     def on_train_end(self, _: pl.Trainer, pl_module: Any) -> None:
-        """Refuse to hand on what the last step broke: its loss was taken before it."""
+        """Complete the curve; refuse to hand on what the last step broke: its loss was taken before it."""
+        pl_module.gathered()
         if any(parameter.isnan().any() for parameter in pl_module.parameters()):
             raise self.diverged(pl_module, "the parameters are not numbers")
 
@@ -163,6 +179,7 @@ def fit(
     trainer: DictConfig,
     save_every: int,
     clip: float | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> float:
     """Run the stage's steps from where its checkpoint stands and return the seconds they took in all attempts.
 
@@ -186,7 +203,7 @@ def fit(
             enable_model_summary=False,
             gradient_clip_val=clip,
             plugins=[Whole()],
-            callbacks=[guard, Progress(name, steps)],
+            callbacks=[guard, *callbacks],
         )
         loader = DataLoader(Steps(stage, batch, steps), batch_size=None)
         runner.fit(stage, loader, ckpt_path=last if last.exists() else None)

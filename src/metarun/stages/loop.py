@@ -79,6 +79,8 @@ class Stage(pl.LightningModule):
 
     def gathered(self) -> list[Point]:
         """Return the curve so far, the mean over ranks: all of them have to ask."""
+        if not self.has_loss:
+            return []
         many = self.trainer.world_size > 1
         return self.curve.gather(self.trainer.strategy.reduce) if many else self.curve.gather()
 

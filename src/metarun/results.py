@@ -121,6 +121,13 @@ def rows(
     return lines
 
 
+def objective(summary: Mapping[str, Any]) -> float | None:
+    """Return what a search over runs goes by: the validation value of the run's last strategy, None without one."""
+    chain = summary.get("chain") or [None]
+    value: float | None = summary.get("validation", {}).get(chain[-1])
+    return value
+
+
 def finite(value: float) -> float | None:
     """Return the value as JSON can hold it: None where it is infinite or not a number."""
     return float(value) if math.isfinite(value) else None

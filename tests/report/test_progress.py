@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import time
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -71,13 +72,24 @@ def test_ascii_terminals_get_ascii() -> None:
     captured.get().encode("ascii")
 
 
+class Terminal(io.StringIO):
+    """A file that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
 @pytest.mark.parametrize(
-    ("environment", "terminal", "live"),
-    [({}, True, True), ({"TERM": "dumb"}, True, False), ({"TERM": "xterm"}, False, False)],
+    ("file", "environment", "live"),
+    [
+        (Terminal(), {"TERM": "xterm"}, True),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {"TERM": "xterm", "FORCE_COLOR": "1"}, False),
+    ],
 )
-def test_only_a_terminal_that_can_redraw_gets_a_picture(environment: dict, terminal: bool, live: bool) -> None:  # type: ignore[type-arg]
-    console = Console(file=io.StringIO(), force_terminal=terminal, _environ={"TERM": "xterm", **environment})
-    assert fits(console) is live
+def test_only_a_terminal_that_can_redraw_gets_a_picture(file: Any, environment: dict[str, str], live: bool) -> None:
+    assert fits(Console(file=file, _environ=environment)) is live
 
 
 def test_what_is_said_stays_and_the_picture_goes() -> None:

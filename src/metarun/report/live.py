@@ -75,5 +75,5 @@ class Screen(Silent):
 
 
 def fits(console: Console) -> bool:
-    """Return whether lines of a console can be drawn again: a terminal that can move its cursor."""
-    return console.is_terminal and not console.is_dumb_terminal and not console.is_jupyter
+    """Return whether a console can draw its lines again: a terminal, whatever FORCE_COLOR says, and no dumb one."""
+    return console.file.isatty() and not console.is_dumb_terminal and not console.is_jupyter

@@ -128,7 +128,8 @@ def reason(error: BaseException) -> str:
     behind: BaseException | None = error
     while behind is not None:  # Lightning makes Ctrl-C an exit, and only one of the chain may know the signal
         if isinstance(behind, KeyboardInterrupt) and behind.args:
-            return f"stopped by {signal.Signals(behind.args[0]).name}"
+            said = behind.args[0]
+            return said if isinstance(said, str) else f"stopped by {signal.Signals(said).name}"
         behind = behind.__cause__ or behind.__context__
     if isinstance(error, KeyboardInterrupt):
         return "stopped by SIGINT"

@@ -257,7 +257,7 @@ class Pipeline:
             trainer=self.cfg.trainer, save_every=self.cfg.pipeline.save_every, clip=clip,
             callbacks=self.watch.follow(key, name.split(",")[0], steps),
         )  # fmt: skip
-        self.curve = stage.curve.points
+        self.curve = stage.curve.gather()
         return seconds
 
     def finish(

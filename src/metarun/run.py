@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from metarun.config import run_folder
 from metarun.contest import contest
 from metarun.evaluate import Judge
 from metarun.pipeline import Pipeline
-from metarun.watch import Watch, watching
+from metarun.watch import Watch, first_rank, watching
 
 
 @memory.told()
@@ -38,7 +39,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 def attempt(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float) -> dict[str, Any]:
     """Do what is left of a run, with everybody looking on who should, and return its summary."""
-    with manifest.attempt(folder, cfg, described) as opened, watching(cfg, folder, opened) as watch:
+    written = manifest.attempt(folder, cfg, described) if first_rank() else nullcontext()
+    with written as opened, watching(cfg, folder, opened) as watch:
         return work(cfg, data, folder, described, began, watch)
 
 

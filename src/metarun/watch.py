@@ -94,7 +94,7 @@ class Following(pl.Callback):
 
     def send(self, stage: Any) -> None:
         """Send on what is new of the curve."""
-        self.sent = self.watch.followers.curve(self.stage, stage.gathered(), self.sent)
+        self.sent = self.watch.followers.curve(self.stage, stage.curve.gather(), self.sent)
 
     def on_save_checkpoint(self, _: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Send the curve so far, and bring the manifest up to date: a process killed by force writes nothing more."""
@@ -114,8 +114,8 @@ class Following(pl.Callback):
 
 
 @contextmanager
-def watching(cfg: DictConfig, folder: Path, attempt: Attempt) -> Iterator[Watch]:
-    """Let everybody look on who should: of several ranks only the first has anybody.
+def watching(cfg: DictConfig, folder: Path, attempt: Attempt | None) -> Iterator[Watch]:
+    """Let everybody look on who should; a process without an attempt to write down is not the first and shows nothing.
 
     Raises MetarunError where a tracker needs what is not there.
     """
@@ -124,7 +124,7 @@ def watching(cfg: DictConfig, folder: Path, attempt: Attempt) -> Iterator[Watch]
         against = [*cfg.evaluate.against, cfg.evaluate.reference]
         each = cfg.pipeline.repretrain == "each_round"
         progress.expected = expected(build.strategies(cfg), against, progress.rounds, each)
-    if not first_rank():
+    if attempt is None:
         yield Watch(Silent(progress))
         return
     members = trackers.chosen(cfg, folder)

@@ -27,7 +27,6 @@ def drawn(steps: int, room: int, stops: set[int] = frozenset()) -> Curve:  # typ
         if curve.due(step):
             curve.add(step, torch.tensor(1 / step), 0.1 / step)
         if step % 3 == 0:
-            curve.gather()
             kept, at = curve.state(), step
         if step in stops:
             stops.remove(step)
@@ -53,14 +52,6 @@ def test_the_loss_is_kept_as_it_was_at_its_step() -> None:
     curve.add(1, loss, 0.1)
     loss += 1  # the next step writes in the same place
     assert curve.gather()[0].loss == 3.0
-
-
-def test_many_ranks_have_one_curve() -> None:
-    curve = Curve()
-    curve.add(1, torch.tensor(3.0), 0.1)
-    curve.gather(lambda losses: losses / 2)
-    curve.add(2, torch.tensor(5.0), 0.1)
-    assert [p.loss for p in curve.gather(lambda losses: losses / 2)] == [1.5, 2.5], "what was read is not read again"
 
 
 def test_rows_have_the_keys_of_the_others() -> None:
@@ -89,5 +80,5 @@ class Remembers(Line):
 def test_a_stage_leaves_the_losses_of_its_steps_and_the_rate_after_each(tmp_path: Path) -> None:
     stage = Remembers(4)
     fit(stage, numbered, 4, tmp_path, "line", trainer=OmegaConf.create({"accelerator": "cpu"}), save_every=3)
-    assert [p.loss for p in stage.curve.points] == stage.losses
+    assert [p.loss for p in stage.curve.gather()] == stage.losses
     assert [p.rate for p in stage.curve.points] == pytest.approx([0.075, 0.05, 0.025, 0.0])

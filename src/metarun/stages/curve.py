@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -52,18 +51,17 @@ class Curve:
             self.points = [point for point in self.points if self.due(point.step)]
             self.pending = [entry for entry in self.pending if self.due(entry[0])]
 
-    def gather(self, mean: Callable[[Tensor], Tensor] = lambda losses: losses) -> list[Point]:
-        """Return all points, those not yet read from the device included; `mean` is taken of them over ranks."""
+    def gather(self) -> list[Point]:
+        """Return all points, those not yet read from the device included."""
         if self.pending:
             steps, losses, rates = zip(*self.pending, strict=True)
-            values = mean(torch.stack(losses)).double().tolist()
-            self.points += map(Point, steps, values, rates)
+            self.points += map(Point, steps, torch.stack(losses).double().tolist(), rates)
             self.pending = []
         return self.points
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of the gathered points, plain values only."""
-        return {"stride": self.stride, "points": [tuple(point) for point in self.points]}
+        """Return what a checkpoint keeps, plain values only."""
+        return {"stride": self.stride, "points": [tuple(point) for point in self.gather()]}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up what `state` returned."""

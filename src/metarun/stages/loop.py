@@ -24,7 +24,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 
 from metarun.errors import MetarunError
-from metarun.stages.curve import Curve, Point
+from metarun.stages.curve import Curve
 from metarun.store import LAST, read, write
 
 QUIET = (
@@ -64,7 +64,6 @@ class Stage(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the position."""
         checkpoint["position"], checkpoint["seconds"] = self.position, self.seconds()
-        self.gathered()
         checkpoint["curve"] = self.curve.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -76,13 +75,6 @@ class Stage(pl.LightningModule):
         """Keep the loss of the step just taken where the curve has room for it."""
         if self.has_loss and self.curve.due(self.position):
             self.curve.add(self.position, self.recent, float(self.trainer.optimizers[0].param_groups[0]["lr"]))
-
-    def gathered(self) -> list[Point]:
-        """Return the curve so far, the mean over ranks: all of them have to ask."""
-        if not self.has_loss:
-            return []
-        many = self.trainer.world_size > 1
-        return self.curve.gather(self.trainer.strategy.reduce) if many else self.curve.gather()
 
 
 class Steps(IterableDataset[Any]):
@@ -140,8 +132,7 @@ class Guard(pl.Callback):
             raise KeyboardInterrupt(self.asked)
 
     def on_train_end(self, _: pl.Trainer, pl_module: Any) -> None:
-        """Complete the curve; refuse to hand on what the last step broke: its loss was taken before it."""
-        pl_module.gathered()
+        """Refuse to hand on what the last step broke: its loss was taken before it."""
         if any(parameter.isnan().any() for parameter in pl_module.parameters()):
             raise self.diverged(pl_module, "the parameters are not numbers")
 

@@ -65,6 +65,7 @@ def contest(
     judged = {score.place for score in scores}  # baseline/popularity may have been named as a method
     references = judge.references(list(cfg.evaluate.thresholds), cfg.evaluate.rank_at)
     scores += [score for score in references if score.place not in judged]
+    pipeline.watch.say(f"judged {len(products)} methods in {sum(judging.values()):.1f} s")
     result = assemble(pipeline, described, chosen, scores)
     result["seconds"] = round(seconds, 1)
     result["cost"] = cost(pipeline, judging)

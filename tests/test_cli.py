@@ -264,14 +264,27 @@ def test_verbs_are_the_ones_that_typer_knows() -> None:
     assert sorted(cli.VERBS) == sorted(overrides.VERBS) == sorted(names)
 
 
-def test_auto_is_resolved_once_and_pinned_in_all_jobs(monkeypatch):
-    from metarun import config
-    from metarun.cli import _pinned
-    from metarun.data import movielens
-
-    asked = []
-    monkeypatch.setattr(movielens, "resolve", lambda version, folder: asked.append(version) or "sample")
-    both = [config.compose(["+experiment=movielens_maml", f"seed={seed}"]) for seed in (0, 1)]
-    assert _pinned(both) == ["dataset.version=sample"]
+def test_auto_is_resolved_once_and_pinned_in_all_jobs(runs: list[DictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("metarun.data.movielens.resolve", lambda version, folder: asked.append(version) or "sample")
+    assert main(["-m", "+experiment=movielens_maml", "seed=0,1"]) == 0
+    assert [cfg.dataset.version for cfg in runs] == ["sample", "sample"]
     assert asked == ["auto"]
-    assert _pinned([*both, config.compose(["dataset.version=1m"])]) == []
+    fetched: list[str] = []
+    monkeypatch.setattr("metarun.data.movielens.fetch", lambda version, folder: fetched.append(version))
+    assert main(["-m", "dataset.version=auto,100k", "seed=0,1"]) == 0
+    assert [cfg.dataset.version for cfg in runs[2:]] == ["sample", "sample", "100k", "100k"]
+    assert fetched == ["100k"], "named data is got before the first job"
+
+
+def test_data_that_cannot_be_had_is_told_before_the_first_job(
+    runs: list[DictConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("metarun.data.download.urllib.request.urlopen", _offline)
+    assert main(["-m", "dataset.version=1m", "seed=0,1"]) == 2
+    assert "MovieLens 1m is not there" in capsys.readouterr().err
+    assert not runs
+
+
+def _offline(*_: object, **__: object) -> None:
+    raise ConnectionError("no network")

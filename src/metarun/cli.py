@@ -120,10 +120,12 @@ def _composed(line: CommandLine, checked: list[str]) -> list[str]:
     if line.inspects and not line.dry:
         return checked
     _writable(Path(composed[0].paths.outputs).expanduser())
-    pinned = _pinned(composed)
-    if pinned:
-        checked = [*checked, *pinned]
-        composed = sweep.compose(checked, overrides.points([*found, *pinned]))
+    if any(cfg.dataset.get("version") == "auto" for cfg in composed):
+        version = sweep.resolved(composed[0])
+        checked, found = sweep.pinned(checked, version), sweep.pinned(found, version)
+        composed = sweep.compose(checked, overrides.points(found))
+    if line.multirun and not line.dry:
+        sweep.fetch(composed)
     for folder in map(config.run_folder, composed):
         if folder.exists():  # Hydra writes here too, and would answer with a traceback
             _writable(folder)
@@ -145,16 +147,6 @@ def _single(words: list[str]) -> int:
 
     run(cfg)
     return 0
-
-
-def _pinned(composed: Sequence[DictConfig]) -> list[str]:
-    """Return the override that pins `dataset.version=auto` once per command, so that all jobs of a sweep agree."""
-    if any(cfg.dataset.get("version") != "auto" for cfg in composed):
-        return []
-    from metarun.data.movielens import resolve
-
-    folder = composed[0].dataset.folder
-    return [f"dataset.version={resolve('auto', Path(folder) if folder else None)}"]
 
 
 def _job(_cfg: DictConfig) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -91,3 +92,43 @@ def settings(cfg: DictConfig, words: Sequence[str]) -> list[str]:
     told = {"direction": way, "sampler.seed": "0", "max_failure_rate": "1.0"}
     typed = {group(word).removeprefix("hydra.sweeper.") for word in words}
     return [f"hydra.sweeper.{key}={value}" for key, value in told.items() if key not in typed]
+
+
+# ---------------------------------------------------------------------- their data
+
+
+def resolved(cfg: DictConfig) -> str:
+    """Return what `dataset.version=auto` is here; asked once per command, so that all jobs of a sweep agree."""
+    from metarun.data.movielens import resolve
+
+    return str(resolve("auto", _folder(cfg)))
+
+
+def pinned(words: Sequence[str], version: str) -> list[str]:
+    """Return the words with `dataset.version=auto` replaced by a version, and with the version if they name none."""
+    kept, said = [], False
+    for word in words:
+        if group(word) == "dataset.version":
+            versions = [version if value == "auto" else value for value in values(parse(word))]
+            word, said = f"dataset.version={','.join(dict.fromkeys(versions))}", True
+        kept.append(word)
+    return kept if said else [*kept, f"dataset.version={version}"]
+
+
+def fetch(configs: Iterable[DictConfig]) -> None:
+    """Get the named versions that the jobs need before any is sent; where they run there may be no network.
+
+    Raises MetarunError where one is not there and cannot be downloaded.
+    """
+    from metarun.data.movielens import fetch as fetched
+    from metarun.data.versions import VERSIONS
+
+    needed = {(str(cfg.dataset.get("version")), _folder(cfg)) for cfg in configs}
+    for version, folder in sorted(needed, key=str):
+        if version in VERSIONS:
+            fetched(version, folder)
+
+
+def _folder(cfg: DictConfig) -> Path | None:
+    folder = cfg.dataset.get("folder")
+    return Path(folder) if folder else None

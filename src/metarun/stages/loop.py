@@ -10,7 +10,7 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from metarun import stopping
 from metarun.errors import MetarunError
-from metarun.report.progress import Progress
+from metarun.stages.curve import Curve
 from metarun.store import LAST, read, write
 
 QUIET = (
@@ -55,6 +55,7 @@ class Stage(pl.LightningModule):
         self.spent = 0.0  # seconds of earlier attempts, up to the checkpoint that was taken up
         self.began = time.monotonic()
         self.recent = torch.zeros(())
+        self.curve = Curve()
 
     def seconds(self) -> float:
         """Return the seconds that the steps so far took, those of earlier attempts included."""
@@ -63,10 +64,17 @@ class Stage(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the position."""
         checkpoint["position"], checkpoint["seconds"] = self.position, self.seconds()
+        checkpoint["curve"] = self.curve.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the position."""
         self.position, self.spent = checkpoint["position"], checkpoint["seconds"]
+        self.curve.load(checkpoint["curve"])
+
+    def record(self) -> None:
+        """Keep the loss of the step just taken where the curve has room for it."""
+        if self.has_loss and self.curve.due(self.position):
+            self.curve.add(self.position, self.recent, float(self.trainer.optimizers[0].param_groups[0]["lr"]))
 
 
 class Steps(IterableDataset[Any]):
@@ -119,6 +127,7 @@ class Guard(pl.Callback):
         if not torch.isfinite(pl_module.recent):
             what = f"the loss is {float(pl_module.recent)}" if pl_module.has_loss else "the adapted state is not finite"
             raise self.diverged(pl_module, what)
+        pl_module.record()
         if self.asked is not None or self.due(pl_module.position):
             trainer.save_checkpoint(self.last)
             self.saved = time.monotonic()
@@ -164,6 +173,7 @@ def fit(
     save_every: int,
     save_minutes: float = float("inf"),
     clip: float | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> float:
     """Run the stage's steps from where its checkpoint stands and return the seconds they took in all attempts.
 
@@ -187,7 +197,7 @@ def fit(
             enable_model_summary=False,
             gradient_clip_val=clip,
             plugins=[Whole()],
-            callbacks=[guard, Progress(name, steps)],
+            callbacks=[guard, *callbacks],
         )
         loader = DataLoader(Steps(stage, batch, steps), batch_size=None)
         runner.fit(stage, loader, ckpt_path=last if last.exists() else None)

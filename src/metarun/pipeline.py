@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 from metarun import build, ranks, smoke
 from metarun.evaluate import Judge
 from metarun.rule import Batch, Rule
-from metarun.stages.fold import Online, Plan, Transfer, pooled
+from metarun.stages.curve import Point, rows
+from metarun.stages.fold import Online, Plan, Transfer, pooled, since
 from metarun.stages.loop import fit
 from metarun.stages.meta import Meta
 from metarun.stages.pretrain import Pretrain, Sweeps
 from metarun.store import Store, Tensors, cpu, own
 from metarun.streams import start
 from metarun.tasks import encode
+from metarun.watch import Watch
 
 RETRAINED = "baseline/retrained"
 
@@ -42,10 +43,13 @@ class Pipeline:
     data: Any
     folder: Path
     judge: Judge
+    watch: Watch = field(default_factory=Watch)
     steps: int = 0
     seconds: float = 0.0
     source: str = ""  # the stage that pretrained last
     notes: list[str] = field(default_factory=list)
+    used: dict[str, tuple[int, float]] = field(default_factory=dict)  # steps and seconds of every stage
+    curve: list[Point] = field(default_factory=list)  # of the stage that ran last
 
     def __post_init__(self) -> None:
         self.store = Store(self.folder / "checkpoints")
@@ -117,7 +121,7 @@ class Pipeline:
         """Return the pretrained model of a round, from the current one where there is one."""
         self.source = key
         found = ranks.shared(lambda: self.store.load(key)) or self.source_stage(key, number, current)
-        self.count(found)
+        self.count(key, found)
         return dict(found["model"])
 
     def source_stage(self, key: str, number: int, current: Tensors | None) -> dict[str, Any]:
@@ -155,7 +159,7 @@ class Pipeline:
     def stage(self, key: str, method: str, number: int, start: Tensors, learned: Tensors | None) -> Product:
         """Run one strategy's stage from a model, or load what it left."""
         found = ranks.shared(lambda: self.store.load(key)) or self.strategy(key, method, number, start, learned)
-        self.count(found)
+        self.count(key, found)
         return Product(method, dict(found["model"]), dict(found["rule"]), float(found["value"]))
 
     def strategy(self, key: str, method: str, number: int, start: Tensors, learned: Tensors | None) -> dict[str, Any]:
@@ -257,15 +261,19 @@ class Pipeline:
 
     def fit(self, stage: Any, batch: Any, steps: int, key: str, name: str, clip: float | None) -> float:
         """Run a stage's loop."""
-        return fit(
+        seconds = fit(
             stage, batch, steps, self.store.place(key), name,
-            trainer=self.cfg.trainer, save_every=self.cfg.pipeline.save_every, clip=clip,
+            trainer=self.cfg.trainer, save_every=self.cfg.pipeline.save_every,
+            save_minutes=self.cfg.pipeline.save_minutes, clip=clip,
+            callbacks=self.watch.follow(key, name.split(",")[0], steps),
         )  # fmt: skip
+        self.curve = stage.curve.gather()
+        return seconds
 
     def finish(
         self, key: str, number: int, method: str, content: Any, steps: int, seconds: float, value: float | None
     ) -> dict[str, Any]:
-        """Keep what a stage leaves, with its line of metrics."""
+        """Keep what a stage leaves, with its curve and its line of metrics."""
         users, cell = None if value is None else self.judge.validation_users(), (self.judge.cells or ["user-cold"])[0]
         row = {
             "round": number, "stage": key, "split": "validation", "protocol": self.judge.protocol.name,
@@ -274,17 +282,15 @@ class Pipeline:
             "ci95": None, "n": users, "seed": int(self.cfg.seed), "params": None,
         }  # fmt: skip
         kept: dict[str, Any] = {**content, "steps": steps, "seconds": seconds, "config": self.plain}
-        self.store.save(key, kept, [row])
-        found = "" if row["value"] is None else f", validation {self.judge.metric} {row['value']:.4f}"
-        print(f"{key} ({method}): {steps} steps in {seconds:.1f} s{found}", file=sys.stderr, flush=True)
+        if row["value"] is not None:
+            self.watch.validated(key, steps, self.judge.metric, row["value"])
+        self.store.save(key, kept, [*rows(self.curve, number, key, method, int(self.cfg.seed)), row])
+        self.watch.say(f"{key} ({method}): {steps} steps in {seconds:.1f} s{self.judge.told(value, ', validation ')}")
         return kept
 
-    def count(self, found: dict[str, Any]) -> None:
+    def count(self, key: str, found: dict[str, Any]) -> None:
         """Add a finished stage to what the run has used."""
+        self.used[key] = (found["steps"], found["seconds"])
         self.steps += found["steps"]
         self.seconds += found["seconds"]
-
-
-def since(key: str, number: int) -> int:
-    """Return the first round whose users a stage without tasks adapts on: its own, or all if it stands alone."""
-    return 1 if key.startswith("own-") else number
+        self.watch.passed(key, self.judge.told(found.get("value")))

@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from metarun import build, contest_stream, manifest, ranks, report, resume, smoke
+from metarun import build, contest_stream, manifest, memory, ranks, report, resume, smoke
 from metarun.config import run_folder
 from metarun.contest import contest
 from metarun.evaluate import Judge
 from metarun.pipeline import Pipeline
+from metarun.watch import Watch, watching
 
 
+@memory.told()
 def run(cfg: DictConfig) -> dict[str, Any]:
     """Run what a config describes, or show it if it is finished, and return its summary.
 
@@ -35,22 +37,35 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     described = ranks.shared(data.describe)  # what has to be fetched or made is there when the others look
     with resume.hold(folder) if ranks.first() else nullcontext():
         summary = ranks.shared(lambda: resume.take_up(folder, cfg, described))
-        summary = summary or work(cfg, data, folder, described, began)
+        summary = summary or attempt(cfg, data, folder, described, began)
     if ranks.first():
         report.show(summary)
     return summary
 
 
-def work(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float) -> dict[str, Any]:
-    """Do what is left of a run and return its summary; the steps of Adam by all processes, the rest by the first."""
-    ranks.shared(lambda: manifest.start(folder, cfg, described))
+def announce(cfg: DictConfig) -> None:
+    """Say where the run computes if the config leaves that open, and that a check is no result."""
+    if cfg.trainer.accelerator == "auto":
+        on = ranks.device(cfg.trainer)
+        what = "the CPU, torch finds no GPU" if on.type == "cpu" else f"the GPU {torch.cuda.get_device_name(on)}"
+        print(f"trainer.accelerator=auto: on {what}", file=sys.stderr)
+    for line in smoke.warning(cfg):
+        print(f"{line[0].upper()}{line[1:]}.", file=sys.stderr, flush=True)
 
-    def finished(summary: dict[str, Any]) -> dict[str, Any]:
-        manifest.finish(folder)
-        return summary
 
+def attempt(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float) -> dict[str, Any]:
+    """Do what is left of a run, with everybody looking on who should, and return its summary."""
+    written = manifest.attempt(folder, cfg, described) if ranks.first() else nullcontext()
+    with written as opened, watching(cfg, folder, opened) as watch:
+        return work(cfg, data, folder, described, began, watch)
+
+
+def work(
+    cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float, watch: Watch
+) -> dict[str, Any]:
+    """Return the summary of what is left of a run; Adam's steps by all processes, the rest by the first."""
     if cfg.dataset.split == "stream":
-        return ranks.shared(lambda: finished(contest_stream.contest(cfg, data, folder, described, began)))
+        return ranks.shared(lambda: contest_stream.contest(cfg, data, folder, described, began, watch))
     for split in ("validation", "test"):  # too little to judge is told before anything is trained
         for cell in data.cells:
             data.tasks(split, cell)
@@ -65,16 +80,6 @@ def work(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], be
         candidates=cfg.evaluate.candidates,
         most=cfg.trainer.tasks,
     )
-    pipeline = Pipeline(cfg, data, folder, judge)
+    pipeline = Pipeline(cfg, data, folder, judge, watch)
     products = pipeline.run()
-    return ranks.shared(lambda: finished(contest(pipeline, products, described, time.monotonic() - began)))
-
-
-def announce(cfg: DictConfig) -> None:
-    """Say where the run computes if the config left that open, and that a check is no result."""
-    if cfg.trainer.accelerator == "auto":
-        on = ranks.device(cfg.trainer)
-        what = "the CPU, torch finds no GPU" if on.type == "cpu" else f"the GPU {torch.cuda.get_device_name(on)}"
-        print(f"trainer.accelerator=auto: on {what}", file=sys.stderr)
-    for line in smoke.warning(cfg):
-        print(f"{line[0].upper()}{line[1:]}.", file=sys.stderr, flush=True)
+    return ranks.shared(lambda: contest(pipeline, products, described, time.monotonic() - began))

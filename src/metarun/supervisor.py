@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,11 +20,10 @@ from types import FrameType
 
 from omegaconf import DictConfig
 
-from metarun import processes, ranks
+from metarun import processes, ranks, stopping
 from metarun.config import FOLDER
 from metarun.errors import MetarunError
 
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 GRACE = 15.0
 """Seconds that the others have after one has ended, and all after a second Ctrl-C."""
 
@@ -34,7 +33,7 @@ def run(words: Sequence[str], cfg: DictConfig, folder: Path) -> int:
 
     Raises:
         MetarunError: there are fewer GPUs than processes.
-        KeyboardInterrupt: the run was asked to stop, and has.
+        Stopped: the run was asked to stop, and has.
     """
     count = ranks.local(cfg)
     check(cfg, count)
@@ -50,7 +49,7 @@ def run(words: Sequence[str], cfg: DictConfig, folder: Path) -> int:
     with forwarding(started[0]) as asked:
         codes = ended(started, asked)
     if asked and codes[0] != 0:
-        raise KeyboardInterrupt
+        raise stopping.Stopped(asked[0])
     if not any(codes):
         for log in logs:
             log.unlink(missing_ok=True)
@@ -86,13 +85,15 @@ def free_port() -> int:
 def forwarding(first: BaseProcess) -> Iterator[list[int]]:
     """Pass on the signals that ask to stop to the first process, which stops all; yield those that came."""
     asked: list[int] = []
+    pid = first.pid
+    assert pid is not None, "it has been started"
 
     def forward(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
-        if first.pid is not None and first.is_alive():
-            os.kill(first.pid, number)
+        with suppress(ProcessLookupError):  # it has ended
+            os.kill(pid, number)
 
-    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    before = {number: signal.signal(number, forward) for number in stopping.SIGNALS}
     try:
         yield asked
     finally:

@@ -15,7 +15,7 @@ from small_run import SHORT, SMALL, begin_command, bits, command, differing, end
 
 from metarun import supervisor
 
-STEPS = 300
+STEPS = 150
 TOGETHER = [*SMALL, *SHORT, "trainer=ddp_cpu", f"pipeline.meta.steps={STEPS}"]
 LAST = "checkpoints/1-meta/last.ckpt"
 
@@ -89,6 +89,7 @@ def test_one_of_them_speaks_and_no_log_is_left(whole: Path) -> None:
     assert not list(folder_of(whole).glob("process-*.log"))
 
 
+@pytest.mark.slow
 def test_stopped_and_killed_it_ends_with_the_same_bits(whole: Path, few_ratings: Path, tmp_path: Path) -> None:
     words = words_of(tmp_path, few_ratings)
     process = in_the_loop(words, tmp_path)

@@ -52,6 +52,18 @@ def test_the_environment_says_who_this_is(
     assert (ranks.number(), ranks.world(), ranks.first()) == (place[0], place[1], place[0] == 0)
 
 
+def test_processes_of_a_step_meet_at_its_first_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    monkeypatch.delenv("MASTER_PORT", raising=False)
+    become(monkeypatch, STEP | {"SLURM_JOB_ID": "70000", "SLURM_STEP_ID": "1", "SLURM_STEP_NODELIST": "node[07-09]"})
+    host, port = ranks._meeting()
+    assert (host, 15_000 <= port < 30_000) == ("node07", True)
+    become(monkeypatch, {"SLURM_STEP_ID": "2"})
+    assert ranks._meeting()[1] != port
+    become(monkeypatch, {"MASTER_ADDR": "there", "MASTER_PORT": "5"})
+    assert ranks._meeting() == ("there", 5)
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 @pytest.mark.parametrize(("count", "unit"), [(0, 1), (1, 1), (7, 1), (7, 3), (16, 8), (250, 8)])
 def test_parts_are_all_and_do_not_overlap(count: int, unit: int, world: int, monkeypatch: pytest.MonkeyPatch) -> None:

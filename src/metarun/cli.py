@@ -253,11 +253,13 @@ def _complain(error: MetarunError) -> None:
 
 
 def _stopped(words: Sequence[str], leaving: bool, number: int) -> int:
+    from metarun.config import FOLDER
+
     if leaving:  # what comes now has nothing left to stop
         for every in stopping.SIGNALS:
             signal.signal(every, signal.SIG_IGN)
     code, said = stopping.code(number), stopping.words(number)
-    if ranks.place().world > 1:  # who has started the processes speaks for them
+    if FOLDER in os.environ or not ranks.first():  # the command that has started the processes speaks for them
         return code
     if words and words[0] in VERBS:
         print(f"\n{said}.", file=sys.stderr)

@@ -37,6 +37,8 @@ class Attempt:
     def __init__(self, folder: Path, content: dict[str, Any]) -> None:
         self.path, self.content = Path(folder) / NAME, content
         self.began, self.cpu = time.monotonic(), _cpu_seconds()
+        self.others = 0.0
+        """CPU seconds of the other processes of the run, known when they have done their part."""
 
     @property
     def last(self) -> dict[str, Any]:
@@ -51,7 +53,7 @@ class Attempt:
         """
         gpu = memory.gpu_peak()
         self.last.update(
-            cpu_seconds=round(_cpu_seconds() - self.cpu, 3),
+            cpu_seconds=round(_cpu_seconds() - self.cpu + self.others, 3),
             gpu_seconds=None if gpu is None else round(time.monotonic() - self.began, 3),
             peak_memory_mb=memory.peak(),
             peak_gpu_memory_mb=gpu,

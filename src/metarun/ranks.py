@@ -125,13 +125,18 @@ def _meet(cfg: DictConfig) -> None:
 
 
 def _meeting() -> tuple[str, int]:
-    """Return host and port of the first process; under SLURM of the first node, unless the environment says."""
-    if "SLURM_STEP_NUM_TASKS" in os.environ and "RANK" not in os.environ:
-        from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    """Return host and port of the first process: what the environment says, in a step of SLURM its first node.
 
-        cluster = SLURMEnvironment(auto_requeue=False)
-        return cluster.main_address, cluster.main_port
-    return os.environ.get("MASTER_ADDR", "127.0.0.1"), int(os.environ["MASTER_PORT"])
+    Steps of one node have different ports, and all processes of a step find the same.
+    """
+    named = os.environ
+    if "MASTER_PORT" in named:
+        return named.get("MASTER_ADDR", "127.0.0.1"), int(named["MASTER_PORT"])
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+    nodes = named.get("SLURM_STEP_NODELIST", named.get("SLURM_NODELIST", "127.0.0.1"))
+    step = 31 * int(named.get("SLURM_JOB_ID", 0)) + int(named.get("SLURM_STEP_ID", 0))
+    return named.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(nodes), 15_000 + step % 15_000
 
 
 def device(trainer: Any) -> torch.device:

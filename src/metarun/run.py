@@ -82,4 +82,7 @@ def work(
     )
     pipeline = Pipeline(cfg, data, folder, judge, watch)
     products = pipeline.run()
+    others = ranks.total(torch.tensor(0.0 if ranks.first() else time.process_time()))
+    if watch.attempt is not None:
+        watch.attempt.others = float(others)
     return ranks.shared(lambda: contest(pipeline, products, described, time.monotonic() - began))

@@ -141,7 +141,7 @@ def _single(words: list[str]) -> int:
     from metarun import config
 
     cfg = config.compose(words)
-    if ranks.place().world == 1:
+    if ranks.first() and config.FOLDER not in os.environ:
         _keep(cfg, words)
     from metarun.run import run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group
 from rich.text import Text
@@ -168,13 +168,18 @@ def _caption(comparison: Comparison, view: View, columns: Sequence[Column]) -> s
 def replicates(comparison: Comparison) -> str:
     """Return "3 groups of 3 seeds (0, 1 and 2)"."""
     counts = sorted({len(group.runs) for group in comparison.groups})
-    seeds = notation.spoken(sorted({seed_of(run) for run in runs_of(comparison)}, key=natural))
+    seeds = notation.spoken(_sorted({seed_of(run) for run in runs_of(comparison)}))
     groups = len(comparison.groups)
     many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     named = {replicate(run, comparison.over)[1:] for run in runs_of(comparison)}
     what = "run" if len(named) > 1 else "seed"
     text = f"{many} {what}{'s' if counts[-1] > 1 else ''} (seed{'s' if len(seeds) > 1 else ''} {seeds})"
     return f"{groups} groups of {text}" if groups > 1 else text
+
+
+def _sorted(values: Iterable[str]) -> list[str]:
+    """Return values in natural order."""
+    return sorted(values, key=natural)
 
 
 def interval_words(comparison: Comparison, unit: str) -> str:
@@ -194,8 +199,8 @@ def mark_lines(comparison: Comparison, tables: Sequence[Table], unit: str) -> li
     references = dict.fromkeys(run.summary.get("reference", "baseline/ridge") for run in runs)
     level = notation.short(LEVEL).rstrip("0")
     lines = [
-        f"> best of its column, ≈ not significantly worse than it; * better, ° worse than {notation.spoken(references)} of "
-        f"the same runs: paired on identical {unit}, p < {level} after Holm's correction for {count} comparisons"
+        "> best of its column, ≈ not significantly worse than it; * better, ° worse than "
+        f"{notation.spoken(references)} of the same runs: paired on identical {unit}, p < {level} after Holm's correction for {count} comparisons"
     ]
     if comparison.chosen:
         lines.append("→ chosen on validation tasks, as the mean over runs; test never chooses")

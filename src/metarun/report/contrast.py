@@ -204,7 +204,7 @@ def _references(entries: Sequence[Entry], groups: Sequence[Group]) -> dict[int, 
 
 
 def chosen_by_validation(entries: Sequence[Entry], groups: Sequence[Group]) -> tuple[dict[int, float], frozenset[int]]:
-    """Return the entries' mean values on validation tasks, and the strategy that is best among runs of the same tasks."""
+    """Return the entries' mean values on validation tasks, and the strategy that is best on the same ones."""
     means: dict[int, float] = {}
     best: dict[tuple[object, ...], int] = {}
     for n, entry in enumerate(entries):

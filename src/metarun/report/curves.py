@@ -41,7 +41,7 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _of(run: Run) -> Iterator[tuple[tuple[str, str, str], dict[float, float]]]:
-    """Yield ((kind, method, metric), {step or round: value}); the steps of later rounds follow those of earlier ones."""
+    """Yield ((kind, method, metric), {step or round: value}); the steps of a round follow those of the one before."""
     found: dict[tuple[str, str, str], dict[float, float]] = {}
     stages: dict[tuple[str, str, str], tuple[object, float]] = {}
     for row in rows(run.folder / "metrics.jsonl"):

@@ -92,6 +92,9 @@ function listen() {
   document.addEventListener("click", (event) => {
     if (!byId("chooser").contains(event.target)) byId("chooser").open = false;
   });
+  window.addEventListener("scroll", drawSoon, { passive: true });
+  window.addEventListener("resize", drawSoon, { passive: true });
+  window.addEventListener("beforeprint", () => drawVisible(true));
   window.addEventListener("beforeprint", () => document.querySelectorAll("main details").forEach((part) => { part.open = true; }));
 }
 
@@ -120,10 +123,28 @@ function draw() {
   document.querySelectorAll("#boxes input").forEach((box) => { box.checked = state.shown.has(Number(box.value)); });
   byId("count").textContent = shown().length + " of " + known().length + " shown";
   drawTable();
-  drawSupport();
-  drawPairs();
-  drawScatter();
-  drawCurves();
+  for (const name of Object.keys(pictures)) wanted.add(name);
+  drawVisible();
+}
+
+// A picture is drawn when it comes near the window, so that the page opens at once; before printing, all are.
+const pictures = { support: () => drawSupport(), pairs: () => drawPairs(), scatter: () => drawScatter(), curves: () => drawCurves() };
+const wanted = new Set();
+let queued = false;
+
+function drawVisible(everything) {
+  for (const name of [...wanted]) {
+    const box = byId(name).getBoundingClientRect();
+    if (!everything && (box.top > window.innerHeight + 300 || box.bottom < -300)) continue;
+    wanted.delete(name);
+    pictures[name]();
+  }
+}
+
+function drawSoon() {
+  if (queued) return;
+  queued = true;
+  requestAnimationFrame(() => { queued = false; drawVisible(); });
 }
 
 // ---------------------------------------------------------------------- the table
@@ -236,8 +257,9 @@ function tables() {
   fillText("settings", data.settings);
   byId("differences").querySelector("summary").textContent = `${data.settings.rows.length} settings`;
   byId("differences").open = data.settings.rows.length > 0 && data.settings.rows.length <= 12;
-  byId("provenance").querySelector("summary").textContent = `${data.runs.rows.length} runs: command, data, code, time`;
+  byId("provenance").querySelector("summary").textContent = `${data.runs.rows.length} runs: data, code, time`;
   byId("provenance").open = data.runs.rows.length <= 12;
+  byId("commands").append(...data.commands.map((line) => make("li", line)));
   byId("environments").append(...data.environments.map((line) => make("li", line)));
   byId("warnings").hidden = !data.warnings.length;
   byId("warnings").querySelector("ul").append(...data.warnings.map((line) => make("li", line)));

@@ -51,7 +51,7 @@ def render(data: dict[str, Any], plotly: str) -> str:
 def _plotly() -> str:
     """Return plotly's own script."""
     try:
-        from plotly.offline import get_plotlyjs
+        from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
     except ImportError:
         raise MetarunError("--html needs plotly: pip install 'metarun[report]'.") from None
     script: str = get_plotlyjs()

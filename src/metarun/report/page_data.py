@@ -10,7 +10,7 @@ from metarun.report.comparison import caption_lines, setting, tested, units
 from metarun.report.contrast import Cell, Comparison, Table
 from metarun.report.curves import curves
 from metarun.report.headline import headline
-from metarun.report.provenance import differences, environments, runs_table
+from metarun.report.provenance import commands, differences, environments, runs_table
 from metarun.results import finite
 
 FEW = 14
@@ -38,6 +38,7 @@ def page_data(comparison: Comparison, left_out: Sequence[str]) -> dict[str, Any]
         "curves": curves(comparison),
         "settings": differences(comparison),
         "runs": runs_table(comparison),
+        "commands": commands(comparison),
         "environments": environments(comparison),
     }
 

@@ -111,6 +111,12 @@ function drawPairs() {
     xaxis: { title: { text: `difference in ${found.label}: ${found.higher ? "right" : "left"} of 0 is better` }, range: [-1.08 * bound, 1.08 * bound] },
     yaxis: { tickvals: order.map((_, k) => k), ticktext: order.map(legendName), range: [-0.7, order.length - 0.3], tickfont: { size: order.length > 24 ? 9 : 12 } },
     shapes: [{ type: "line", x0: 0, x1: 0, yref: "paper", y0: 0, y1: 1, line: { color: "#000", dash: "dash", width: 1.5 } }],
+    annotations: order.flatMap((n, k) => {
+      const [, difference] = cellOf(n)[5];
+      if (Math.abs(difference) <= 1.08 * bound) return [];
+      const right = difference > 0;
+      return [{ x: right ? 1 : 0, xref: "paper", xanchor: right ? "right" : "left", y: k, showarrow: false, text: right ? `${short(difference)} ▶` : `◀ ${short(difference)}`, font: { color: data.entries[n].color } }];
+    }),
     height: Math.max(470, 90 + 17 * order.length),
   }), config);
   const out = order.filter((n) => Math.abs(cellOf(n)[5][1]) > 1.08 * bound);

@@ -39,7 +39,7 @@ Blocks = Mapping[Place, Mapping[tuple[str, ...], Replicate]]
 
 
 class Pooled(NamedTuple):
-    """A mean or a difference of means: half-width of its 95 % interval, tasks, replicates, and the p-value against 0."""
+    """A mean or a difference of means: half-width of its 95 % interval, tasks, replicates, p-value against 0."""
 
     value: float
     ci95: float

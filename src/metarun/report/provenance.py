@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 from metarun.report import cost
@@ -14,8 +15,8 @@ from metarun.report.reading import Run
 
 
 def runs_table(comparison: Comparison) -> dict[str, Any]:
-    """Return {"heads", "rows"}: one row per run with its command, data, code and when it ran."""
-    heads = ["group", "run", "seed", "dataset", "checksum", "metarun", "commit", "started (UTC)", "wall s", "command"]
+    """Return {"heads", "rows"}: one row per run with its data, code and when it ran."""
+    heads = ["group", "run", "seed", "dataset", "checksum", "metarun", "commit", "started (UTC)", "wall s"]
     rows = [_row(group, run) for group in comparison.groups for run in group.runs]
     return {"heads": heads, "rows": rows}
 
@@ -26,15 +27,24 @@ def _row(group: Group, run: Run) -> list[str]:
     last = attempts[-1]
     code, data = last.get("code") or {}, run.manifest.get("data") or {}
     commit = str(code.get("commit") or "-")[:10] + (" (changed)" if code.get("dirty") else "")
-    argv = [str(word) for word in last.get("argv") or []]
-    if argv:
-        argv[0] = argv[0].replace("\\", "/").rsplit("/", 1)[-1]
     return [
         group.label or "all runs", run.name, seed_of(run), str(data.get("name", run.summary["dataset"])),
         str(data.get("checksum") or "-")[:12], str((last.get("versions") or {}).get("metarun") or "-"), commit,
         str(run.manifest.get("start") or "-")[:19].replace("T", " "),
-        cost.spelled(cost.cost([run]).get("wall_seconds")), shlex.join(argv) or "-",
+        cost.spelled(cost.cost([run]).get("wall_seconds")),
     ]  # fmt: skip
+
+
+def commands(comparison: Comparison) -> list[str]:
+    """Return the commands that started the runs, each once, with how many of the runs it has made."""
+    found: dict[str, int] = {}
+    for group in comparison.groups:
+        for run in group.runs:
+            attempts = run.manifest.get("attempts") or [{}]
+            argv = [str(word) for word in attempts[-1].get("argv") or []]
+            line = shlex.join([PurePath(argv[0]).name, *argv[1:]]) if argv else "not recorded"
+            found[line] = found.get(line, 0) + 1
+    return [f"{line}  ({count} run{'s' if count > 1 else ''})" for line, count in found.items()]
 
 
 def environments(comparison: Comparison) -> list[str]:

@@ -15,7 +15,7 @@ from metarun.results import Score, load_scores, read_json
 
 FORMAT = 1
 """Of summary.json; summaries from before formats were counted have the same keys and no "format"."""
-NEEDED = ("name", "run_id", "dataset", "synthetic", "metric", "test", "ranking", "stream", "paired", "folder")
+NEEDED = ("name", "run_id", "dataset", "synthetic", "metric", "test", "folder")
 SCORES = "task_scores.npz"
 UNSET = "(default)"
 

@@ -125,9 +125,9 @@ def _write(found: Comparison, lines: Sequence[str], csv: Path | None, html: Path
         sheet.write(Path(csv), found)
         console.print(Text(f"written: {csv}"), soft_wrap=True)
     if html is not None:
-        from metarun.report import page
+        from metarun.report.page import write
 
-        page.write(Path(html), found, lines)
+        write(Path(html), found, lines)
         console.print(Text(f"written: {html}"), soft_wrap=True)
 
 

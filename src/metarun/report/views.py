@@ -52,7 +52,7 @@ def measure(run: Run) -> Measured:
         value, influence = influences(values if order is None else values[order], metric)
         spot = (View(score.protocol, score.cell), score.method, score.support, metric)
         found[spot] = ((tasks, name), Replicate(value, influence))
-        digest = digests.setdefault(score.method, hashlib.blake2b(digest_size=8))
+        digest = digests.setdefault(score.method, hashlib.blake2b(repr(tasks).encode(), digest_size=8))
         digest.update(f"{spot}{value!r}{name}".encode())
         digest.update(np.ascontiguousarray(influence).data)
     return Measured(run, found, {method: digest.hexdigest() for method, digest in digests.items()})
@@ -93,7 +93,7 @@ def main_views(run: Run, known: Iterable[View]) -> list[View]:
     return unseen or here
 
 
-def metric_of(view: View, metrics: Mapping[str, Any], runs: Sequence[Run]) -> str:
+def metric_of(metrics: Mapping[str, Any], runs: Sequence[Run]) -> str:
     """Return the metric that a view shows first: that of the runs, else F1 of rankings, else its first."""
     wanted = [run.summary["metric"] for run in runs]
     f1 = [metric for metric in metrics if metric.startswith("f1@")]
@@ -119,6 +119,6 @@ def chosen_metrics(
             shown += [(view, metric) for metric in asked if metric in metrics]
             continue
         own = [run for run in runs if view in main_views(run, table)]
-        names = dict.fromkeys(metric_of(view, metrics, [run]) for run in own)
+        names = dict.fromkeys(metric_of(metrics, [run]) for run in own)
         shown += [(view, metric) for metric in names]
     return shown

@@ -198,9 +198,10 @@ def mark_lines(comparison: Comparison, tables: Sequence[Table], unit: str) -> li
     runs = tested(comparison, tables)
     references = dict.fromkeys(run.summary.get("reference", "baseline/ridge") for run in runs)
     level = notation.short(LEVEL).rstrip("0")
+    said = f"* better, ° worse than {notation.spoken(references)} of the same runs"
     lines = [
-        "> best of its column, ≈ not significantly worse than it; * better, ° worse than "
-        f"{notation.spoken(references)} of the same runs: paired on identical {unit}, p < {level} after Holm's correction for {count} comparisons"
+        f"> best of its column, ≈ not significantly worse than it; {said}: paired on identical {unit}, p < {level} "
+        f"after Holm's correction for {count} comparisons"
     ]
     if comparison.chosen:
         lines.append("→ chosen on validation tasks, as the mean over runs; test never chooses")

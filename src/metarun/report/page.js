@@ -133,6 +133,7 @@ const wanted = new Set();
 let queued = false;
 
 function drawVisible(everything) {
+  if (typeof Plotly === "undefined") return;
   for (const name of [...wanted]) {
     const box = byId(name).getBoundingClientRect();
     if (!everything && (box.top > window.innerHeight + 300 || box.bottom < -300)) continue;

@@ -23,9 +23,10 @@ HEAD = """<!DOCTYPE html>
 <link rel="icon" href="data:,"><title>{title}</title>
 <style>{css}</style></head><body>
 """
-BODY = """<script>{plotly}</script>
-<script id="data" type="application/json">{data}</script>
+# Plotly stands as text: page.js runs it once the table is on the screen, so that its megabytes keep nobody waiting.
+BODY = """<script id="data" type="application/json">{data}</script>
 <script>{js}</script>
+<script id="plotly" type="text/plain">{plotly}</script>
 </body></html>
 """
 

@@ -140,9 +140,14 @@ function costOptions() {
 
 function drawScatter() {
   const found = table();
-  const all = shown().filter((n) => cellOf(n) && cellOf(n)[0] !== null);
+  const all = shown().filter((n) => cellOf(n) && cellOf(n)[0] !== null && !data.entries[n].end);
   const entries = all.filter((n) => state.cost && data.entries[n].cost[state.cost] && data.entries[n].cost[state.cost][0] > 0);
-  if (!entries.length) { empty("scatter", "these runs do not record a cost of their own"); say("scatter-note", []); return; }
+  const spent = new Set(entries.map((n) => data.entries[n].cost[state.cost][0]));
+  if (!entries.length || (spent.size < 2 && entries.length > 1)) {
+    empty("scatter", entries.length ? "one cost for all: these runs do not tell it by method" : "no cost is recorded for what is chosen");
+    say("scatter-note", []);
+    return;
+  }
   const traces = entries.map((n) => ({
     type: "scatter", mode: "markers", name: legendName(n), marker: look(data.entries[n]).marker,
     x: [data.entries[n].cost[state.cost][0]], y: [cellOf(n)[0]],
@@ -200,4 +205,13 @@ function drawCurves() {
   say("curves-note", ["Means over the runs of a group."]);
 }
 
+function loadPlotly() {
+  const script = document.createElement("script");
+  script.textContent = byId("plotly").textContent;
+  document.head.append(script);
+  drawVisible();
+  document.body.dataset.ready = String(Math.round(performance.now()));
+}
+
 start();
+window.addEventListener("load", () => setTimeout(loadPlotly));

@@ -263,8 +263,10 @@ def bits(folder: Path) -> dict[str, Any]:
     from metarun.results import load_scores
 
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    found: dict[str, Any] = {"summary": {k: v for k, v in summary.items() if k not in ("seconds", "folder")}}
+    found: dict[str, Any] = {"summary": {k: v for k, v in summary.items() if k not in ("seconds", "folder", "cost")}}
+    found["steps"] = {method: cost["steps"] for method, cost in summary["cost"].items()}
     found["metrics"] = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    found["table"] = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines()
     for score in load_scores(folder / "task_scores.npz"):
         found[f"{score.place} {score.metric}"] = (score.ids.tobytes(), score.values.tobytes())
     for path in sorted(folder.glob("checkpoints/*/model.ckpt")):

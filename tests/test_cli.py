@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from metarun import commandline, config, overrides
-from metarun.cli import main
+from metarun.cli import job, main
 from metarun.errors import MetarunError
 
 Run = Callable[..., int]
@@ -111,20 +112,35 @@ def test_refused_run_is_one_line(runs: list[DictConfig], capsys: pytest.CaptureF
 def test_sweep_goes_on_after_a_refused_run(runs: list[DictConfig], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-m", "seed=7,1"]) == 2
     assert [cfg.seed for cfg in runs] == [7, 1]
+    assert capsys.readouterr().err.splitlines() == [
+        "metarun: seed=7: brings bad luck; give another seed",
+        "1 of 2 jobs finished.",
+        "  seed=7: refused, seed=7: brings bad luck; give another seed",
+    ]
+
+
+def test_sweep_goes_on_after_a_crash_and_names_its_log(
+    runs: list[DictConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["-m", "seed=8,1"]) == 1
+    assert [cfg.seed for cfg in runs] == [8, 1]
+    first, *last = capsys.readouterr().err.splitlines()
+    found = re.fullmatch(r"\[1\] seed=8: failed, RuntimeError: a crash \(log: (.*)\)", first)
+    assert found
+    assert last == ["1 of 2 jobs finished.", f"  {first.removeprefix('[1] ')}"]
+    assert "RuntimeError: a crash" in Path(found[1]).read_text(encoding="utf-8")
+
+
+def test_a_job_in_a_process_of_its_own_is_the_single_run(
+    runs: list[DictConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["seed=1", "dataset.version=sample"]) == 0
+    assert job(["seed=1", "dataset.version=sample"]) == 0
+    assert runs[0] == runs[1]
+    assert len(folders()) == 1
+    assert job(["seed=7"]) == 2
     assert capsys.readouterr().err == "metarun: seed=7: brings bad luck; give another seed\n"
-
-
-def test_refused_run_elsewhere_raises_for_its_launcher(runs: list[DictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A launcher that starts jobs in processes of their own has to see that one was refused."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from metarun.cli import _job
-
-    task = types.SimpleNamespace(overrides=types.SimpleNamespace(task=["seed=7"]))
-    monkeypatch.setattr(HydraConfig, "get", lambda: task)
-    monkeypatch.setattr(HydraConfig, "initialized", lambda: False)
-    with pytest.raises(MetarunError, match="bad luck"):
-        _job(OmegaConf.create())
+    assert job(["seed=9"]) == 130
 
 
 def test_crash_has_a_traceback(
@@ -174,7 +190,8 @@ def test_whole_sweep_is_checked_before_its_first_run(
     assert not runs
     first, second = capsys.readouterr().err.splitlines()
     assert first == "metarun: seed=x: wrong type, give int >= 0"
-    assert "this run has no meta strategy, it has transfer/finetune" in second
+    assert "transfer/finetune of this sweep has no field 'inner_lr', only meta/maml has" in second
+    assert second.endswith("tuned.maml.inner_lr=0.1")
 
 
 def test_outputs_that_cannot_be_written(runs: list[DictConfig], capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,20 +222,17 @@ def test_flags_and_sweeps_that_are_refused(words: list[str], line: str, capsys: 
     assert line in capsys.readouterr().err
 
 
-def test_missing_plugin_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("hydra")
-    if "submitit_slurm" in _launchers():
-        pytest.skip("the plugin is installed")
-    assert main(["-m", "hydra/launcher=submitit_slurm", "seed=0,1"]) == 2
-    assert "needs the plugin: pip install hydra-submitit-launcher" in capsys.readouterr().err
-
-
-def _launchers() -> list[str]:
+def test_missing_plugin_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
 
     Plugins.instance()
-    return [name.removesuffix(".yaml") for name in ConfigStore.instance().repo["hydra"]["launcher"]]
+    stored = ConfigStore.instance().repo["hydra"]["sweeper"]
+    for name in [name for name in stored if name.startswith("optuna")]:
+        monkeypatch.delitem(stored, name)
+    for word in ("hydra/sweeper=optuna", "+sweep=pretraining"):
+        assert main(["-m", word, "seed=0,1"]) == 2
+        assert f"metarun: {word}: needs a plugin: pip install 'metarun[sweep]'\n" in capsys.readouterr().err
 
 
 def test_composed_config_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,14 +264,27 @@ def test_verbs_are_the_ones_that_typer_knows() -> None:
     assert sorted(cli.VERBS) == sorted(overrides.VERBS) == sorted(names)
 
 
-def test_auto_is_resolved_once_and_pinned_in_all_jobs(monkeypatch):
-    from metarun import config
-    from metarun.cli import _pinned
-    from metarun.data import movielens
-
-    asked = []
-    monkeypatch.setattr(movielens, "resolve", lambda version, folder: asked.append(version) or "sample")
-    both = [config.compose(["+experiment=movielens_maml", f"seed={seed}"]) for seed in (0, 1)]
-    assert _pinned(both) == ["dataset.version=sample"]
+def test_auto_is_resolved_once_and_pinned_in_all_jobs(runs: list[DictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("metarun.data.movielens.resolve", lambda version, folder: asked.append(version) or "sample")
+    assert main(["-m", "+experiment=movielens_maml", "seed=0,1"]) == 0
+    assert [cfg.dataset.version for cfg in runs] == ["sample", "sample"]
     assert asked == ["auto"]
-    assert _pinned([*both, config.compose(["dataset.version=1m"])]) == []
+    fetched: list[str] = []
+    monkeypatch.setattr("metarun.data.movielens.fetch", lambda version, folder: fetched.append(version))
+    assert main(["-m", "dataset.version=auto,100k", "seed=0,1"]) == 0
+    assert [cfg.dataset.version for cfg in runs[2:]] == ["sample", "sample", "100k", "100k"]
+    assert fetched == ["100k"], "named data is got before the first job"
+
+
+def test_data_that_cannot_be_had_is_told_before_the_first_job(
+    runs: list[DictConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("metarun.data.download.urllib.request.urlopen", _offline)
+    assert main(["-m", "dataset.version=1m", "seed=0,1"]) == 2
+    assert "MovieLens 1m is not there" in capsys.readouterr().err
+    assert not runs
+
+
+def _offline(*_: object, **__: object) -> None:
+    raise ConnectionError("no network")

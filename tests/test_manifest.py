@@ -1,9 +1,10 @@
+import signal
 import subprocess
 
 import pytest
 from omegaconf import OmegaConf
 
-from metarun import manifest
+from metarun import machine, manifest, memory
 from metarun.errors import MetarunError
 
 DATA = {"name": "movielens/1m", "synthetic": False, "checksum": "ab12"}
@@ -22,7 +23,7 @@ def config(**overrides):
 
 
 def test_start_and_finish(tmp_path):
-    manifest.start(tmp_path, config(), DATA)
+    opening = manifest.start(tmp_path, config(), DATA)
     opened = manifest.read_json(tmp_path / "manifest.json")
     assert opened["config"]["dataset"] == {
         "folder": "${paths.data}", "split_seed": 7, "seed": 0, "sizes": [0, 1, 3], "tuned": {},
@@ -30,10 +31,12 @@ def test_start_and_finish(tmp_path):
     assert not {"resume", "paths", "logger"} & opened["config"].keys()
     assert opened["data"] == DATA
     assert opened["seeds"] == {"seed": 0, "dataset.split_seed": 7, "dataset.seed": 0}
-    assert opened["end"] is None
-    done = manifest.finish(tmp_path)
-    assert done == manifest.read_json(tmp_path / "manifest.json")
+    assert opened["format"] == 1
+    assert opened["end"] is opened["attempts"][0]["exit"] is None
+    opening.close("finished")
+    done = manifest.load(tmp_path)
     (attempt,) = done["attempts"]
+    assert attempt["exit"] == "finished"
     assert attempt["end"] == done["end"] >= done["start"]
     assert attempt["cpu_seconds"] > 0
     assert 10 < attempt["peak_memory_mb"] < 1e6
@@ -42,8 +45,8 @@ def test_start_and_finish(tmp_path):
 
 
 def test_a_second_attempt_keeps_the_first(tmp_path):
-    first = manifest.start(tmp_path, config(), DATA)
-    second = manifest.start(tmp_path, config(), DATA)
+    first = manifest.start(tmp_path, config(), DATA).content
+    second = manifest.start(tmp_path, config(), DATA).content
     assert len(second["attempts"]) == 2
     assert second["start"] == first["start"]
     assert second["attempts"][0]["end"] is None  # killed
@@ -69,7 +72,7 @@ def test_differences_name_their_keys(tmp_path):
 
 def test_other_threads_are_a_warning(tmp_path, monkeypatch):
     manifest.start(tmp_path, config(), DATA)
-    monkeypatch.setattr(manifest, "_threads", lambda: 99)
+    monkeypatch.setattr(machine, "threads", lambda: 99)
     (line,) = manifest.changed(tmp_path)
     assert line.endswith("-> 99: the last bits of the results may differ")
 
@@ -85,10 +88,81 @@ def test_no_git_is_no_commit(monkeypatch):
         raise FileNotFoundError("git")
 
     monkeypatch.setattr(subprocess, "run", missing)
-    assert manifest._code() == {"commit": None, "dirty": None}
+    assert machine.code() == {"commit": None, "dirty": None}
 
 
 def test_a_broken_manifest_is_an_error(tmp_path):
     (tmp_path / "manifest.json").write_text('{"config": ')
     with pytest.raises(MetarunError, match="cannot read"):
         manifest.compare(tmp_path, config(), DATA)
+
+
+# ---------------------------------------------------------------------- how an attempt ends
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (KeyboardInterrupt(), "stopped by SIGINT"),
+        (KeyboardInterrupt(signal.SIGTERM), "stopped by SIGTERM"),
+        (MetarunError("the loss is nan"), "failed: the loss is nan"),
+        (ValueError("two\nlines"), "failed: ValueError: two"),
+    ],
+)
+def test_the_reason_of_the_end_is_kept(tmp_path, error, line):
+    with pytest.raises(type(error)), manifest.attempt(tmp_path, config(), DATA):
+        raise error
+    found = manifest.load(tmp_path)
+    assert found["attempts"][-1]["exit"] == line
+    assert found["attempts"][-1]["end"] is not None
+    assert found["end"] is None, "the run itself has not ended"
+
+
+def test_the_signal_is_found_behind_an_exit():
+    stop = SystemExit(1)  # as Lightning leaves
+    stop.__context__ = KeyboardInterrupt(signal.SIGUSR1)
+    assert manifest.reason(stop) == "stopped by SIGUSR1"
+
+
+def test_memory_is_brought_up_to_date_while_it_runs(tmp_path, monkeypatch):
+    with manifest.attempt(tmp_path, config(), DATA) as opened:
+        monkeypatch.setattr(memory, "peak", lambda: 123.4)
+        opened.save()
+        (entry,) = manifest.load(tmp_path)["attempts"]
+        assert (entry["peak_memory_mb"], entry["exit"], entry["end"]) == (123.4, None, None)
+
+
+def test_cpu_seconds_are_of_this_attempt_alone(tmp_path):
+    sum(i * i for i in range(3_000_000))  # what came before in the same process, as in a sweep
+    with manifest.attempt(tmp_path, config(), DATA):
+        pass
+    assert manifest.load(tmp_path)["attempts"][0]["cpu_seconds"] < 0.1
+
+
+def test_a_full_disk_at_the_end_does_not_hide_the_error(tmp_path, monkeypatch):
+    def full(*_):
+        raise MetarunError("no space")
+
+    def work():
+        with manifest.attempt(tmp_path, config(), DATA):
+            monkeypatch.setattr(manifest, "write_json", full)
+            raise ValueError("the real one")
+
+    with pytest.raises(ValueError, match="the real one"):
+        work()
+
+
+@pytest.mark.parametrize(("said", "age"), [(None, "an older"), (0, "an older"), (2, "a newer")])
+def test_another_format_is_refused_with_what_to_do(tmp_path, said, age):
+    opened = manifest.start(tmp_path, config(), DATA)
+    opened.content["format"] = said
+    opened.save()
+    with pytest.raises(MetarunError, match=f"written by {age} metarun .*resume=never starts a new run beside it"):
+        manifest.compare(tmp_path, config(), DATA)
+
+
+def test_another_logger_is_the_same_run(tmp_path):
+    one = config(**{"composed.options": ["backbone/mf", "logger/csv"]})
+    manifest.start(tmp_path, one, DATA)
+    other = config(**{"composed.options": ["backbone/mf", "logger/wandb"], "logger": "wandb"})
+    assert manifest.compare(tmp_path, other, DATA) == []

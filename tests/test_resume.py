@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
@@ -22,6 +23,9 @@ from small_run import (
     one_user_per_step,
     steps_taken,
 )
+
+from metarun import build, config
+from metarun.report.progress import expected
 
 pytestmark = pytest.mark.slow
 
@@ -162,6 +166,25 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(begin: Begin, wh
         kills += 1
     assert run.attempt() == 0
     compare(run, whole, kills)
+
+
+def test_a_curve_has_every_step_of_its_stage(whole_run: Callable[..., Run]) -> None:
+    run = whole_run(ALL)
+    rows = [json.loads(line) for line in run.bits()["metrics"]]
+    steps = Counter(row["stage"] for row in rows if row["split"] == "train")
+    taken = Counter(line.split()[0] for line in steps_taken(run.home))
+    assert steps == {stage: count for stage, count in taken.items() if "pretrain" in stage or "meta" in stage}
+
+
+@pytest.mark.parametrize("overrides", [(ALL,), tuple(OVER_TIME)])
+def test_the_stages_that_a_run_expects_are_those_that_it_has(
+    overrides: tuple[str, ...], whole_run: Callable[..., Run]
+) -> None:
+    run = whole_run(*overrides)
+    cfg = config.compose(run.overrides)
+    each = cfg.pipeline.repretrain == "each_round"
+    found = expected(build.strategies(cfg), [*cfg.evaluate.against, cfg.evaluate.reference], cfg.pipeline.rounds, each)
+    assert sorted(found) == sorted(path.parent.name for path in folder_of(run.home).glob("checkpoints/*/model.ckpt"))
 
 
 def test_a_finished_run_computes_nothing_again(whole_run: Callable[..., Run]) -> None:

@@ -23,6 +23,7 @@ INJECTED = {
     "head": {"backbone", "spec"},
     "pretrain": {"model", "spec"},
     "dataset": {"rounds"},
+    "logger": {"folder", "run"},
 }
 """What metarun hands to a constructor beside the fields of its YAML."""
 READ_BY_CODE = {"tuned"}

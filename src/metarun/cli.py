@@ -7,39 +7,59 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metarun import stopping
 from metarun.errors import MetarunError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from metarun.commandline import CommandLine
+
 VERBS = ("list", "show", "data", "report", "recommend", "update")
-BAD_INPUT, INTERRUPTED = 2, 130
-_refused: list[str] | None = None
-"""Complaints of the runs of this command; None in a process that a launcher started elsewhere."""
+BAD_INPUT = 2
+_code = 0
+"""The exit code of a single run that Hydra has started."""
 _beside: str | None = None
 """The folder of a single run that resume=never has started."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command says and return its exit code: 0, 1 (a crash), 2 (bad input), 130 (Ctrl-C)."""
+    """Do what the command says; return its exit code: 0, 1 (a crash), 2 (bad input), 130 (Ctrl-C), 128 + a signal."""
     words = list(sys.argv[1:] if argv is None else argv)
     _printable()
+    return _answered(_dispatch, words, argv is None)
+
+
+def job(words: Sequence[str]) -> int:
+    """Do one single run, in a process of its own, and return its exit code as `main` does.
+
+    For a job of a sweep and for a rank of a run: the same command, without what Hydra does around it.
+    """
+    _printable()
+    return _answered(_single, list(words), False)
+
+
+def _answered(do: Callable[[list[str]], int], words: list[str], leaving: bool) -> int:
+    """Turn what ends a command into its exit code, with a line that says why."""
     try:
-        return _dispatch(words)
+        with stopping.listening():
+            return do(words)
     except MetarunError as error:
-        if _interrupted(error):
-            return _stopped(words, argv is None)
+        number = stopping.asked(error)
+        if number:
+            return _stopped(words, leaving, number)
         _complain(error)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        return _stopped(words, argv is None)
+    except KeyboardInterrupt as stop:
+        return _stopped(words, leaving, stopping.asked(stop) or signal.SIGINT)
     except SystemExit as stop:
-        if _interrupted(stop):
-            return _stopped(words, argv is None)
+        number = stopping.asked(stop)
+        if number:
+            return _stopped(words, leaving, number)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,66 +87,134 @@ def _dispatch(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     """Check every point of the command, then hand it to Hydra."""
-    global _refused, _beside
-    from metarun import commandline, config, overrides
+    global _beside, _code
+    from metarun import commandline, config
 
     line = commandline.read(words)
     checked = commandline.check(line)
     if "--hydra-help" not in line.flags:
-        composed = [config.compose(point) for point in overrides.points(checked)]
-        if not line.inspects:
-            _writable(Path(composed[0].paths.outputs).expanduser())
-            pinned = _pinned(composed)
-            if pinned:
-                checked = [*checked, *pinned]
-                composed = [config.compose(point) for point in overrides.points(checked)]
-            for folder in map(config.run_folder, composed):
-                if folder.exists():  # Hydra writes here too, and would answer with a traceback
-                    _writable(folder)
+        checked = _composed(line, checked)
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
+    from metarun import launchers
+    from metarun.launchers import base, plan
+
+    launchers.register()
+    base.begin(checked)
+    if line.dry:
+        return plan.show(checked)
     before, sys.argv = sys.argv, ["metarun", *line.flags, *checked]
-    _refused, _beside = [], None
+    _beside, _code = None, 0
     try:
         hydra.main(config_path=config.MODULE, config_name="config", version_base="1.3")(_job)()
-        return BAD_INPUT if _refused else 0
+        return _code or base.close()
     finally:
-        sys.argv, _refused = before, None
+        sys.argv = before
         HydraConfig.instance().cfg = None
 
 
-def _pinned(composed: Sequence[DictConfig]) -> list[str]:
-    """Return the override that pins `dataset.version=auto` once per command, so that all jobs of a sweep agree."""
-    if any(cfg.dataset.get("version") != "auto" for cfg in composed):
-        return []
-    from metarun.data.movielens import resolve
+def _composed(line: CommandLine, checked: list[str]) -> list[str]:
+    """Compose the points of a command, see that they can be written, and return its words with `auto` pinned."""
+    from metarun import config, overrides, sweep
 
-    folder = composed[0].dataset.folder
-    return [f"dataset.version={resolve('auto', Path(folder) if folder else None)}"]
+    found = [*checked, *overrides.space(checked)]
+    composed = sweep.compose(found, overrides.points(found))
+    checked = [*checked, *sweep.settings(composed[0], checked)]
+    if line.inspects and not line.dry:
+        return checked
+    _writable(Path(composed[0].paths.outputs).expanduser())
+    if any(cfg.dataset.get("version") == "auto" for cfg in composed):
+        version = sweep.resolved(composed[0])
+        checked, found = sweep.pinned(checked, version), sweep.pinned(found, version)
+        composed = sweep.compose(checked, overrides.points(found))
+    if line.multirun and not line.dry:
+        sweep.fetch(composed)
+    for folder in map(config.run_folder, composed):
+        if folder.exists():  # Hydra writes here too, and would answer with a traceback
+            _writable(folder)
+    return checked
+
+
+def _single(words: list[str]) -> int:
+    """Compose a single run, keep what it was composed of, and run it."""
+    from omegaconf import OmegaConf
+
+    from metarun import atomic, config
+
+    cfg = config.compose(words)
+    home = config.run_folder(cfg) / ".hydra"
+    kept = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "composed"])
+    atomic.write_text(home / "config.yaml", OmegaConf.to_yaml(kept))
+    atomic.write_text(home / "overrides.yaml", OmegaConf.to_yaml(words))
+    from metarun.run import run
+
+    run(cfg)
+    return 0
 
 
 def _job(_cfg: DictConfig) -> Any:
-    """Compose this job's config, check it where the job runs, and run it."""
+    """Compose the config of a run in this process, check it, and run it; a job of a sweep that fails is noted."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    hydra = HydraConfig.get()
+    words = list(hydra.overrides.task)
+    if hydra.mode == RunMode.RUN:
+        return _alone(words)
+    return _one_of_a_sweep(words, int(hydra.job.num))
+
+
+def _alone(words: list[str]) -> None:
+    """Run a single run; Hydra would print a traceback of what it is refused for."""
+    global _beside, _code
     from metarun import config
 
-    global _beside
     try:
-        cfg = config.compose(list(HydraConfig.get().overrides.task))
-        if cfg.resume == "never" and HydraConfig.get().mode == RunMode.RUN:
+        cfg = config.compose(words)
+        if cfg.resume == "never":
             _beside = str(config.run_folder(cfg))
         from metarun.run import run
 
-        return run(cfg)
+        run(cfg)
     except MetarunError as error:
-        if _refused is None:
+        if stopping.asked(error):
             raise
-        _refused.append(str(error))
         _complain(error)
-        return None
+        _code = BAD_INPUT
+
+
+def _one_of_a_sweep(words: list[str], number: int) -> float | None:
+    """Run one job of a sweep in this process and return its objective; one that fails does not end the others."""
+    import traceback
+
+    from metarun import config
+    from metarun.launchers import base
+    from metarun.results import objective
+
+    (job,) = base.described([words], number)
+    log = job.folder / base.LOG
+    try:
+        cfg = config.compose(job.words)
+        from metarun.run import run
+
+        summary = run(cfg)
+        base.ended.append(base.Outcome(job, "finished"))
+        return objective(summary or {})
+    except MetarunError as error:
+        if stopping.asked(error):
+            raise
+        base.ended.append(base.Outcome(job, "refused", str(error)))
+        _complain(error)
+    except Exception as error:
+        if stopping.asked(error):
+            raise
+        with log.open("a", encoding="utf-8") as file:
+            traceback.print_exc(file=file)
+        reason = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+        base.ended.append(base.Outcome(job, "failed", reason, log))
+        print(base.line(base.ended[-1], len(base.ended)), file=sys.stderr)
+    return None
 
 
 def _writable(folder: Path) -> None:
@@ -152,22 +240,17 @@ def _complain(error: MetarunError) -> None:
     print(f"metarun: {error}", file=sys.stderr)
 
 
-def _interrupted(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C lies behind an error: Lightning makes it an exit, a half-done clean-up anything."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _stopped(words: Sequence[str], leaving: bool) -> int:
-    if leaving:  # a second Ctrl-C has nothing left to stop
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _stopped(words: Sequence[str], leaving: bool, number: int) -> int:
+    if leaving:  # what comes now has nothing left to stop
+        for every in stopping.SIGNALS:
+            signal.signal(every, signal.SIG_IGN)
+    code, said = stopping.code(number), stopping.words(number)
     if words and words[0] in VERBS:
-        print("\nStopped.", file=sys.stderr)
-        return INTERRUPTED
+        print(f"\n{said}.", file=sys.stderr)
+        return code
     how = "The same command takes the run up where it was saved"
     if _beside:
         words = [*(word for word in words if not word.startswith("resume=")), f"hydra.run.dir={_beside}"]
         how = "This takes the run up where it was saved"
-    print(f"\nStopped. {how}: {shlex.join(['metarun', *words])}", file=sys.stderr)
-    return INTERRUPTED
+    print(f"\n{said}. {how}: {shlex.join(['metarun', *words])}", file=sys.stderr)
+    return code

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,21 +17,25 @@ from hydra.core.plugins import Plugins
 
 from metarun import options
 from metarun.errors import MetarunError, did_you_mean
-from metarun.overrides import chosen, expand, none_chosen, one_per_family, parse, unfold, values
-from metarun.schema import default_groups
+from metarun.overrides import SPACE, chosen, expand, group, none_chosen, one_per_family, parse, searches, unfold, values
+from metarun.schema import SPECIAL, Field, default_groups, problem, schema
 
 MULTIRUN = ("-m", "--multirun")
 _PLAIN = (*MULTIRUN, "-r", "--run", "--resolve", "--hydra-help", "--shell-completion", "-sc")
 _VALUED = ("-c", "--cfg", "-p", "--package", "-i", "--info")
-_PLUGINS = {"submitit": "hydra-submitit-launcher", "joblib": "hydra-joblib-launcher", "optuna": "hydra-optuna-sweeper"}
+DRY = "--dry-run"
+_IMPLIED = ("hydra/launcher", "hydra/sweeper", "sweep")
+"""Groups that serve sweeps alone: choosing one of them asks for a sweep."""
+_PLUGINS = {"optuna": "metarun[sweep]"}
 _REFUSED = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--experimental-rerun")
 
 
 class CommandLine(NamedTuple):
-    """Hydra's flags and the overrides of one command."""
+    """Hydra's flags and the overrides of one command; `dry`: its jobs are shown, not run."""
 
     flags: list[str]
     overrides: list[str]
+    dry: bool = False
 
     @property
     def multirun(self) -> bool:
@@ -40,11 +45,14 @@ class CommandLine(NamedTuple):
     @property
     def inspects(self) -> bool:
         """True where Hydra only prints something."""
-        return any(flag not in (*MULTIRUN, "-r", "--run") for flag in self.flags)
+        return self.dry or any(flag not in (*MULTIRUN, "-r", "--run") for flag in self.flags)
 
 
 def read(argv: Sequence[str]) -> CommandLine:
-    """Split a command into Hydra's flags and overrides. Raises MetarunError for a flag that metarun does not have."""
+    """Split a command into Hydra's flags and overrides. Raises MetarunError for a flag that metarun does not have.
+
+    A launcher, a sweeper or a search space asks for a sweep, so -m is added to it.
+    """
     flags: list[str] = []
     typed: list[str] = []
     rest = list(argv)
@@ -55,18 +63,22 @@ def read(argv: Sequence[str]) -> CommandLine:
             typed.append(word)
         elif name in _REFUSED:
             raise MetarunError(f"{word}: metarun takes configs from its own package and from the folder METARUN_CONF")
-        elif word in _PLAIN:
+        elif word in (*_PLAIN, DRY):
             flags.append(word)
         elif name in _VALUED:
             flags.append(word)
             if "=" not in word and rest and "=" not in rest[0]:
                 flags.append(rest.pop(0))
         else:
-            known = ["--help", "--version", *_PLAIN, *_VALUED]
+            known = ["--help", "--version", DRY, *_PLAIN, *_VALUED]
             raise MetarunError(
                 f"{word}: there is no such flag.{did_you_mean(word, known)} metarun --help names them all"
             )
-    return CommandLine(flags, typed)
+    line = CommandLine([flag for flag in flags if flag != DRY], typed, DRY in flags)
+    implied = [word for word in typed if word.lstrip("+").split("=")[0] in _IMPLIED and not word.endswith("=basic")]
+    if implied and not line.multirun and not line.inspects:
+        print(f"{implied[0]} is for sweeps: -m is added", file=sys.stderr)
+    return line._replace(flags=["-m", *line.flags]) if implied and not line.multirun else line
 
 
 def check(line: CommandLine) -> list[str]:
@@ -94,9 +106,9 @@ def _sweep(override: Override, word: str, line: CommandLine) -> None:
         again = shlex.join(["metarun", "-m", *line.flags, *line.overrides])
         either = f"one text is written \"{key}='{value}'\", a list {key}=[{value}]"
         raise MetarunError(f"{word}: several values are a sweep, add -m: {again} ({either})")
-    if override.is_interval_sweep() and not any(part.startswith("hydra/sweeper=") for part in line.overrides):
+    if override.is_interval_sweep() and not searches(line.overrides):
         raise MetarunError(
-            f"{word}: an interval needs a sweeper that searches, hydra/sweeper=...; or give values: {key}=a,b"
+            f"{word}: an interval needs a sweeper that searches, hydra/sweeper=optuna; or give values: {key}=a,b"
         )
     if override.is_sweep_override() and override.is_hydra_override():
         raise MetarunError(f"{word}: Hydra's own settings take one value")
@@ -107,23 +119,48 @@ def _hydra(override: Override, word: str, line: CommandLine) -> None:
     if key == "hydra.searchpath":
         raise MetarunError(f"{word}: name the folder of your own configs in METARUN_CONF instead")
     part = re.match(r"hydra[./](launcher|sweeper)", key)
-    if part and not line.multirun and not line.inspects:
+    if part and not line.multirun and not line.inspects:  # a field of one, hydra.launcher.n_jobs=2, without the other
         again = shlex.join(["metarun", "-m", *line.flags, *line.overrides])
         raise MetarunError(f"{word}: a {part[1]} serves sweeps only, add -m: {again}")
     if part and key == f"hydra/{part[1]}":
         _plugin(part[1], str(override.value()), word)
+    elif part and override.type == OverrideType.CHANGE and key.count(".") > 1:
+        _field(part[1], override, word, line)
+
+
+def _field(kind: str, override: Override, word: str, line: CommandLine) -> None:
+    """Raise MetarunError for a field that the chosen launcher or sweeper does not have, or a value that is wrong."""
+    picks = [other.split("=", 1)[1] for other in line.overrides if other.startswith(f"hydra/{kind}=")]
+    if kind == "sweeper" and any(group(other) == SPACE for other in line.overrides):
+        picks.append("optuna")
+    option = f"hydra/{kind}/{(picks or ['basic'])[-1]}"
+    name = override.key_or_group.split(".", 2)[2]
+    if not any((folder / f"{option}.yaml").is_file() for folder in options.folders()):
+        if picks:
+            return  # a plugin's own, which Hydra checks
+        raise MetarunError(f"{word}: belongs to a {kind}, choose one with hydra/{kind}=...")
+    fields = {field.name: field for field in schema(option)}
+    if fields.get(name.split(".")[0], Field("", None, "", "")).spec.startswith("dict"):  # its keys are SLURM's
+        return
+    if name not in fields:
+        known = ", ".join(field for field in fields if field not in SPECIAL)
+        raise MetarunError(f"{word}: {option} has no field '{name}'.{did_you_mean(name, fields)} It has {known}")
+    wrong = problem(fields[name].spec, override.value()) if not override.is_sweep_override() else None
+    if wrong:
+        raise MetarunError(f"{word}: {wrong}")
 
 
 def _plugin(kind: str, name: str, word: str) -> None:
-    """Raise MetarunError for a launcher or a sweeper that is not installed."""
+    """Raise MetarunError for a launcher or a sweeper that there is not, or whose plugin is not installed."""
     Plugins.instance()  # finds what is installed
-    known = [entry.removesuffix(".yaml") for entry in ConfigStore.instance().repo["hydra"][kind]]
-    known += [path.stem for folder in options.folders() for path in (folder / "hydra" / kind).glob("*.yaml")]
-    if name in known:
-        return
+    installed = [entry.removesuffix(".yaml") for entry in ConfigStore.instance().repo["hydra"][kind]]
+    known = [path.stem for folder in options.folders() for path in (folder / "hydra" / kind).glob("*.yaml")]
+    known = sorted({*known, *installed})
     package = next((package for start, package in _PLUGINS.items() if name.startswith(start)), None)
+    if name in known and (package is None or name in installed):
+        return
     if package:
-        raise MetarunError(f"{word}: needs the plugin: pip install {package}")
+        raise MetarunError(f"{word}: needs a plugin: pip install '{package}'")
     raise MetarunError(f"{word}: there is no {kind} '{name}'; installed: {', '.join(known)}")
 
 
@@ -142,6 +179,8 @@ def _group(override: Override, word: str, line: CommandLine) -> None:
         raise MetarunError(f"{word}: there is one already, drop the plus: {word.lstrip('+')}")
     if override.is_delete():
         return
+    if group == SPACE:
+        _plugin("sweeper", "optuna", word)
     for text in values(override):
         names = chosen(text)
         if (not names and group != "strategy") or any(name in ("", "null") for name in names):

@@ -31,8 +31,10 @@ from metarun.validation import fields, validate
 __all__ = ["Field", "compose", "load_option", "run_folder", "run_id", "schema", "strategies", "validate"]
 
 MODULE = "pkg://metarun.conf"
-_ELSEWHERE = ("resume", "paths", "logger", "hydra")
+_ELSEWHERE = ("resume", "paths", "logger", "hydra", "sweep")
 """What does not change a result, so it is no part of a run's id."""
+_NAMING = ("experiment", "name", "paths")
+_homes: dict[tuple[str, ...], Path] = {}
 
 
 class _Loader(ConfigLoaderImpl):
@@ -114,6 +116,16 @@ def run_folder(cfg: DictConfig) -> Path:
         return Path(str(HydraConfig.get().runtime.output_dir))
     home = Path(str(cfg.paths.outputs)).expanduser() / str(cfg.name)
     return home / _numbered(home, run_id(cfg.composed.overrides), str(cfg.resume))
+
+
+def job_folder(words: Sequence[str]) -> Path:
+    """Return the folder of a job of a sweep; only the jobs that differ in what names its parent are composed for it."""
+    naming = tuple(sorted(word for word in words if re.split(r"[./=]", word.lstrip("+~"))[0] in _NAMING))
+    if naming not in _homes:
+        cfg = compose(words)
+        _homes[naming] = Path(str(cfg.paths.outputs)).expanduser() / str(cfg.name)
+    resume = [parse(word).get_value_element_as_str() for word in words if word.startswith("resume=")]
+    return _homes[naming] / _numbered(_homes[naming], run_id(words), (resume or ["auto"])[-1])
 
 
 def _numbered(home: Path, name: str, resume: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from metarun import build
 from metarun.answers import export
+from metarun.cost import cost, model_facts
 from metarun.evaluate import STREAM, Choice, Judge
+from metarun.manifest import FORMAT
 from metarun.model import Model
 from metarun.pipeline import Pipeline, Product
 from metarun.report import plots, summary
-from metarun.results import KEYS, Score, load_scores, read_json, rows, save_scores, write_json, write_jsonl
+from metarun.results import KEYS, Score, load_scores, read_json, rows, save_scores, write_csv, write_json, write_jsonl
 from metarun.rule import Batch, Rule, State
 
 SCORES, CHOICES = "scores.npz", "choices.json"
@@ -53,34 +55,43 @@ def contest(
     cfg, folder, judge = pipeline.cfg, pipeline.folder, pipeline.judge
     chosen: dict[str, dict[str, Any]] = {}
     scores: list[Score] = []
-    for method, product in products.items():
-        choices, found = enter(pipeline, method, product)
-        chosen[method] = choices
+    judging: dict[str, float] = {}
+    for number, (method, product) in enumerate(products.items(), 1):
+        pipeline.watch.judging(method, number, len(products))
+        chosen[method], found, judging[method] = enter(pipeline, method, product)
         scores += found
+    pipeline.watch.judging("known users and references", len(products), len(products))
     scores += known_users(pipeline)
     judged = {score.place for score in scores}  # baseline/popularity may have been named as a method
     references = judge.references(list(cfg.evaluate.thresholds), cfg.evaluate.rank_at)
     scores += [score for score in references if score.place not in judged]
+    pipeline.watch.say(f"judged {len(products)} methods in {sum(judging.values()):.1f} s")
     result = assemble(pipeline, described, chosen, scores)
     result["seconds"] = round(seconds, 1)
+    result["cost"] = cost(pipeline, judging)
     lines = pipeline.store.rows() + test_rows(pipeline, chosen, scores)
     save_scores(folder / "task_scores.npz", scores)
     write_jsonl(folder / "metrics.jsonl", lines)
+    write_csv(folder / "metrics.csv", lines)
     if any(cell in result["test"] for cell in judge.cells[:1]):
         plots.support_plot(result, folder / "error_by_support.png")
     export.write(pipeline, products, chosen, result)
     write_json(folder / "summary.json", result)
+    pipeline.watch.finished(folder, lines, model_facts(pipeline))
     return result
 
 
-def enter(pipeline: Pipeline, method: str, product: Product) -> tuple[dict[str, Any], list[Score]]:
-    """Judge one method; what it found is kept, so that a run that is taken up reads no test task twice."""
-    place = pipeline.store.place(f"evaluate-{method.replace('/', '-')}")
+def enter(pipeline: Pipeline, method: str, product: Product) -> tuple[dict[str, Any], list[Score], float]:
+    """Judge one method and return its choices, scores and the seconds that this took.
+
+    What it found is kept, so that a run that is taken up reads no test task twice.
+    """
+    place, began = pipeline.store.place(f"evaluate-{method.replace('/', '-')}"), time.monotonic()
     if (place / CHOICES).exists():
-        return read_json(place / CHOICES), load_scores(place / SCORES)
+        kept = read_json(place / CHOICES)
+        return kept["choices"], load_scores(place / SCORES), kept["seconds"]
     cfg, judge = pipeline.cfg, pipeline.judge
     rule = pipeline.ready(method, product)
-    print(f"judging {method}", file=sys.stderr, flush=True)
     scores: list[Score] = []
     choices: dict[str, Any] = {}
     point: dict[str, float] = {}  # without validation tasks the values of the config stand
@@ -101,8 +112,9 @@ def enter(pipeline: Pipeline, method: str, product: Product) -> tuple[dict[str, 
             scores += judge.hindsight(rule, method)
     place.mkdir(parents=True, exist_ok=True)
     save_scores(place / SCORES, scores)
-    write_json(place / CHOICES, choices)
-    return choices, scores
+    seconds = time.monotonic() - began
+    write_json(place / CHOICES, {"choices": choices, "seconds": seconds})
+    return choices, scores, seconds
 
 
 def place_of(judge: Judge, cell: str | None, support: int | None) -> str:
@@ -146,6 +158,7 @@ def assemble(
             validation[method] = sum(values) / len(values)
     strategies = {m: v for m, v in validation.items() if not m.startswith("baseline/")}
     return {
+        "format": FORMAT,
         "name": cfg.name,
         "run_id": Path(pipeline.folder).name,
         "dataset": described["name"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,24 @@ from metarun import build
 from metarun.data.whole import WholeStream
 from metarun.errors import MetarunError
 from metarun.evaluate import grid
+from metarun.manifest import FORMAT
 from metarun.metrics.interval import paired
 from metarun.report import block_plot, summary
-from metarun.results import KEYS, Score, finite, reported, rows, save_scores, write_json, write_jsonl
+from metarun.results import KEYS, Score, finite, reported, rows, save_scores, write_csv, write_json, write_jsonl
 from metarun.stages.loop import fit
 from metarun.stages.passes import METRICS, Pass
 from metarun.store import Store
 from metarun.tables import TableRule
+from metarun.watch import Watch
 
 CELL = "everybody"
 EVALUATE = "evaluate"
 Found = dict[str, Any]
 
 
-def contest(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float) -> dict[str, Any]:
+def contest(
+    cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float, watch: Watch
+) -> dict[str, Any]:
     """Let every method pass over the stream and write the run's results; return its summary."""
     if cfg.evaluate.metric not in ("rmse", "mae"):
         raise MetarunError(
@@ -40,7 +43,8 @@ def contest(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any],
     rules = {method: rule_of(cfg, method) for method in methods}  # a missing package is told before any work
     stream = WholeStream(data.ratings, cfg.evaluate.stream_start, cfg.evaluate.stream_blocks)
     store = Store(folder / "checkpoints")
-    found = {method: one_pass(cfg, data, stream, store, method, rule) for method, rule in rules.items()}
+    watch.progress.expected = [key_of(method) for method in methods]
+    found = {method: one_pass(cfg, data, stream, store, method, rule, watch) for method, rule in rules.items()}
     scores = [score for method in methods for score in scored(cfg, stream, method, found[method])]
     result = assemble(cfg, folder, stream, described, found, scores)
     result["seconds"] = round(time.monotonic() - began, 1)
@@ -51,8 +55,11 @@ def contest(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any],
         lines += rows(group, 1, EVALUATE, int(cfg.seed), params, len(stream))
     save_scores(folder / "task_scores.npz", scores)
     write_jsonl(folder / "metrics.jsonl", lines)
+    write_csv(folder / "metrics.csv", lines)
     block_plot.block_plot(result, folder / "error_over_time.png")
     write_json(folder / "summary.json", result)
+    # A rule over a stream has tables instead of a model, and learns from every rating of it.
+    watch.finished(folder, lines, {"parameters": None, "learned": {}, "labels": len(stream.user)})
     return result
 
 
@@ -66,11 +73,19 @@ def rule_of(cfg: DictConfig, method: str) -> TableRule:
     return rule
 
 
-def one_pass(cfg: DictConfig, data: Any, stream: WholeStream, store: Store, method: str, rule: TableRule) -> Found:
+def key_of(method: str) -> str:
+    """Return the name of the stage in which a method passes over the stream."""
+    return f"pass-{method.replace('/', '-')}"
+
+
+def one_pass(
+    cfg: DictConfig, data: Any, stream: WholeStream, store: Store, method: str, rule: TableRule, watch: Watch
+) -> Found:
     """Run one method over the stream, or load what its pass left."""
-    key = f"pass-{method.replace('/', '-')}"
+    key = key_of(method)
     found = store.load(key)
     if found is not None:
+        watch.passed(key)
         return found
     points = grid(rule) if stream.opening else [{}]  # without rows that choose, the values of the config stand
     ratings = data.ratings
@@ -84,7 +99,7 @@ def one_pass(cfg: DictConfig, data: Any, stream: WholeStream, store: Store, meth
     stage.rate_key = f"the rates among the fields of strategy.{family} (metarun show strategy/{method})"
     seconds = fit(
         stage, stream.batch, len(stream), store.place(key), method,
-        trainer=cfg.trainer, save_every=cfg.pipeline.save_every,
+        trainer=cfg.trainer, save_every=cfg.pipeline.save_every, callbacks=watch.follow(key, method, len(stream)),
     )  # fmt: skip
     rate = round(len(stream.user) / seconds)
     point = points[stage.choice]
@@ -95,7 +110,11 @@ def one_pass(cfg: DictConfig, data: Any, stream: WholeStream, store: Store, meth
         "config": OmegaConf.to_container(cfg, resolve=True),
     }  # fmt: skip
     store.save(key, found, [opening_row(cfg, stream, method, found)] if stream.opening else [])
-    print(f"{method}: {len(points)} settings side by side, {rate:,} rows a second", file=sys.stderr, flush=True)
+    value = finite(opening_value(cfg, stream, found)) if stream.opening else None
+    if value is not None:
+        watch.validated(key, len(stream), cfg.evaluate.metric, value)
+    watch.passed(key, "" if value is None else f"{cfg.evaluate.metric} {value:.4f}")
+    watch.say(f"{method}: {len(points)} settings side by side, {rate:,} rows a second")
     return found
 
 
@@ -153,6 +172,7 @@ def assemble(
     strategies = {m: v for m, v in validation.items() if not m.startswith("baseline/") and v is not None}
     tuned = {m: {"stream": choice(one, validation[m])} for m, one in found.items()}
     return {
+        "format": FORMAT,
         "name": cfg.name,
         "run_id": folder.name,
         "dataset": described["name"],
@@ -179,6 +199,7 @@ def assemble(
         "trials": {method: one["trials"] for method, one in found.items()},
         "validation_tasks": 0,
         "optimiser_steps": len(stream) * len(found),
+        "cost": {method: {"seconds": round(one["seconds"], 3), "steps": len(stream)} for method, one in found.items()},
         "folder": str(folder),
         "warnings": edges(tuned),
     }  # fmt: skip

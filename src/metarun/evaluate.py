@@ -75,6 +75,10 @@ class Judge:
         """Return the run's metric on encoded validation tasks, the less the better."""
         return self.reported(self.protocol.values(rule, tasks, support, self.stored)[self.stored])
 
+    def told(self, value: float | None, before: str = "") -> str:
+        """Return a validation value in words, in the run's metric; nothing where there is none."""
+        return "" if value is None or value == float("inf") else f"{before}{self.metric} {self.sign * value:.4f}"
+
     def validation_users(self, cell: str | None = None) -> int:
         """Return how many validation tasks choose."""
         return min(self.validation_tasks, len(self.data.tasks("validation", cell or self.cells[0])))

@@ -6,71 +6,150 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
-import platform
-import subprocess
+import resource
+import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from metarun import machine, memory
+from metarun.errors import MetarunError
 from metarun.results import read_json, write_json
 
-NAME = "manifest.json"
+NAME, FORMAT, FINISHED = "manifest.json", 1, "finished"
 # They say where and how a run is made, not what it is: the same groups that a run's id leaves out.
 APART = ("resume", "paths", "logger", "hydra")
-PACKAGES = ("metarun", "torch", "pytorch-lightning", "numpy", "pandas", "hydra-core", "omegaconf")
 ABSENT = "(absent)"
 
 
-def start(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> dict[str, Any]:
+class Attempt:
+    """The manifest of a run while one attempt at it is under way: the last of its `attempts`."""
+
+    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+        self.path, self.content = Path(folder) / NAME, content
+        self.began, self.cpu = time.monotonic(), _cpu_seconds()
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """This attempt's own entry."""
+        entry: dict[str, Any] = self.content["attempts"][-1]
+        return entry
+
+    def save(self) -> None:
+        """Write what the attempt has used so far, so that a process killed by force leaves the last known values.
+
+        Raises MetarunError where the disk refuses.
+        """
+        gpu = memory.gpu_peak()
+        self.last.update(
+            cpu_seconds=round(_cpu_seconds() - self.cpu, 3),
+            gpu_seconds=None if gpu is None else round(time.monotonic() - self.began, 3),
+            peak_memory_mb=memory.peak(),
+            peak_gpu_memory_mb=gpu,
+        )
+        write_json(self.path, self.content)
+
+    def close(self, why: str) -> None:
+        """Write the end of the attempt and why it ended; the first reason stands."""
+        if self.last["exit"] is None:
+            end = _now()
+            self.last.update(end=end, exit=why)
+            self.content["end"] = end if why == FINISHED else None
+            self.save()
+
+
+@contextmanager
+def attempt(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> Iterator[Attempt]:
+    """Keep the manifest of an attempt at a run: it opens here, and however the work ends the reason is written down.
+
+    Raises MetarunError where the folder cannot be written.
+    """
+    opened = start(folder, cfg, data)
+    try:
+        yield opened
+    except BaseException as error:
+        with contextlib.suppress(MetarunError):  # a full disk must not hide what went wrong
+            opened.close(reason(error))
+        raise
+    opened.close(FINISHED)
+
+
+def start(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> Attempt:
     """Write the manifest of a new run, or add an attempt to the one that is there; return it.
 
     data: the dataset as resolved, with its checksum. Raises MetarunError where the folder cannot be written.
     """
-    path = Path(folder) / NAME
     config = resolved(cfg)
-    attempt = {
+    entry = {
         "argv": sys.argv,
         "start": _now(),
         "end": None,
+        "exit": None,  # finished | stopped by SIGNAL | failed: one line; null while it runs and after a SIGKILL
         "cpu_seconds": None,
-        "gpu_seconds": None,
+        "gpu_seconds": None,  # how long it held a GPU
         "peak_memory_mb": None,
-        "threads": _threads(),
-        "hardware": _hardware(),
-        "versions": _versions(),
-        "code": _code(),
+        "peak_gpu_memory_mb": None,
+        "threads": machine.threads(),
+        "hardware": machine.hardware(),
+        "versions": machine.versions(),
+        "code": machine.code(),
     }
-    before = read_json(path)["attempts"] if path.exists() else []
-    manifest = {
+    before = load(folder)["attempts"] if (Path(folder) / NAME).exists() else []
+    opened = Attempt(folder, {
+        "format": FORMAT,
         "config_hash": hash_of(config),
         "config": config,
         "data": dict(data),
+        "model": None,  # see `contest.model_facts`; known when the run is finished
         "seeds": {key: value for key, value in _leaves(config) if key.split(".")[-1] in ("seed", "split_seed")},
-        "start": before[0]["start"] if before else attempt["start"],
+        "start": before[0]["start"] if before else entry["start"],
         "end": None,
-        "attempts": [*before, attempt],
-    }
-    write_json(path, manifest)
-    return manifest
+        "attempts": [*before, entry],
+    })  # fmt: skip
+    opened.save()
+    return opened
 
 
-def finish(folder: Path) -> dict[str, Any]:
-    """Close the last attempt: its end, CPU seconds and peak memory of this process and its children; return it all."""
-    path = Path(folder) / NAME
-    manifest: dict[str, Any] = read_json(path)
-    end = _now()
-    attempt = manifest["attempts"][-1]
-    attempt.update(end=end, **_usage(attempt["start"]))
-    manifest["end"] = end
-    write_json(path, manifest)
+def reason(error: BaseException) -> str:
+    """Return why an attempt ended with this error, in one line.
+
+    >>> reason(KeyboardInterrupt(signal.SIGTERM)), reason(ValueError("no"))
+    ('stopped by SIGTERM', 'failed: ValueError: no')
+    """
+    behind: BaseException | None = error
+    while behind is not None:  # Lightning makes Ctrl-C an exit, and only one of the chain may know the signal
+        if isinstance(behind, KeyboardInterrupt) and behind.args:
+            said = behind.args[0]
+            return said if isinstance(said, str) else f"stopped by {signal.Signals(said).name}"
+        behind = behind.__cause__ or behind.__context__
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by SIGINT"
+    if memory.exhausted(error):
+        return f"failed: {memory.complaint(error)}"
+    line = (str(error).splitlines() or [""])[0]
+    return f"failed: {line}" if isinstance(error, MetarunError) else f"failed: {type(error).__name__}: {line}"
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """Return the manifest in a run's folder. Raises MetarunError where it cannot be read or is of another format."""
+    found = read_json(Path(folder) / NAME)
+    said = found.get("format") if isinstance(found, dict) else None
+    if said != FORMAT:
+        age = "a newer" if isinstance(said, int) and said > FORMAT else "an older"
+        raise MetarunError(
+            f"{folder} was written by {age} metarun (format {said if said is not None else 'without a number'}, this "
+            f"one reads {FORMAT}). It is not touched; resume=never starts a new run beside it, or use that version."
+        )
+    manifest: dict[str, Any] = found
     return manifest
 
 
@@ -79,7 +158,7 @@ def compare(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> list[str]
 
     Raises MetarunError where the folder holds no readable manifest.
     """
-    before = read_json(Path(folder) / NAME)
+    before = load(folder)
     now = json.loads(json.dumps({"config": resolved(cfg), "data": dict(data)}))
     lines = _differences(dict(_leaves(before["config"])), dict(_leaves(now["config"])))
     return lines + [f"data {line}" for line in _differences(dict(_leaves(before["data"])), dict(_leaves(now["data"])))]
@@ -87,8 +166,8 @@ def compare(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> list[str]
 
 def changed(folder: Path) -> list[str]:
     """Return a warning for each thing that may change the last bits since the last attempt: threads, versions, code."""
-    last = read_json(Path(folder) / NAME)["attempts"][-1]
-    now = {"threads": _threads(), "versions": _versions(), "code": _code()}
+    last = load(folder)["attempts"][-1]
+    now = {"threads": machine.threads(), "versions": machine.versions(), "code": machine.code()}
     lines = _differences(dict(_leaves({key: last[key] for key in now})), dict(_leaves(now)))
     return [f"since the last attempt {line}: the last bits of the results may differ" for line in lines]
 
@@ -108,6 +187,8 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     if not isinstance(raw, dict) or not isinstance(values, dict):
         raise TypeError("a run's config is a mapping")
     kept: dict[str, Any] = {str(k): _unless_apart(raw[k], v) for k, v in values.items() if k not in APART}
+    if "composed" in kept:
+        kept["composed"]["options"] = [o for o in kept["composed"]["options"] if o.split("/")[0] not in APART]
     return kept
 
 
@@ -145,67 +226,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _threads() -> int:
-    """Return how many threads torch computes with."""
-    import torch
-
-    return torch.get_num_threads()
-
-
-def _versions() -> dict[str, str | None]:
-    """Return the installed version of Python and of each package, None where one is not installed as a package."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found
-
-
-def _hardware() -> dict[str, Any]:
-    """Return what the run computes on."""
-    import torch
-
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    processor = platform.processor() or platform.machine()
-    return {"system": platform.platform(), "processor": processor, "cores": os.cpu_count(), "gpus": gpus}
-
-
-def _code() -> dict[str, Any]:
-    """Return the commit of metarun's source and whether tracked files differ; None where git does not track it."""
-    here = Path(__file__).resolve()
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(here.parent), *arguments], capture_output=True, text=True, timeout=10, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    # Installed into an environment that lies inside somebody else's repository: their commit is not ours.
-    if git("ls-files", "--error-unmatch", here.name) is None:
-        return {"commit": None, "dirty": None}
-    changes = git("status", "--porcelain", "--untracked-files=no", "--", ".")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
-
-
-def _usage(start: str) -> dict[str, float | None]:
-    """Return CPU seconds and peak memory of the process, and how long it held its GPUs, None where it used none."""
-    import resource
-
-    import torch
-
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes here
-    held = None
-    if torch.cuda.is_available() and torch.cuda.memory_allocated() + torch.cuda.max_memory_allocated() > 0:
-        elapsed = datetime.now(UTC) - datetime.fromisoformat(start)
-        held = round(elapsed.total_seconds(), 3)
-    return {
-        "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 3),
-        "gpu_seconds": held,
-        "peak_memory_mb": round(max(own.ru_maxrss, children.ru_maxrss) / unit, 1),
-    }
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process and of its children that have ended."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)

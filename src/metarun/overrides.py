@@ -13,11 +13,13 @@ from hydra.errors import HydraException
 
 from metarun import options
 from metarun.errors import MetarunError, did_you_mean
-from metarun.schema import OPEN
+from metarun.schema import OPEN, load
 
 VERBS = ("list", "show", "data", "report", "recommend", "update")
 _POINTS = 24
 """The most combinations of a sweep that are composed before it starts."""
+SPACE = "sweep"
+"""The group of ready search spaces."""
 _MINE = re.compile(r"^(\+\+|\+|~)?tuned\.")
 
 
@@ -134,21 +136,47 @@ def one_per_family(chosen: Sequence[str], word: str) -> None:
         seen[family] = name
 
 
-def points(overrides: Sequence[str]) -> Iterator[list[str]]:
+def points(overrides: Sequence[str], most: int | None = _POINTS) -> Iterator[list[str]]:
     """Yield the overrides of the points of a sweep: every value beside the others' first, then the combinations.
 
-    Each job checks itself once more when it starts, so that of a large sweep a part is enough here.
+    Each job checks itself once more when it starts, so that of a large sweep a part is enough here; `most` None gives
+    every combination, in the order in which they run.
     """
     axes: list[list[str]] = []
     for word in overrides:
         override = parse(word)
         sweeps = override.is_sweep_override()
         axes.append([f"{override.get_key_element()}={value}" for value in values(override)] if sweeps else [word])
+    if most is None:
+        yield from map(list, itertools.product(*axes))
+        return
     first = [axis[0] for axis in axes]
     yield first
     for place, axis in enumerate(axes):
         for value in axis[1:]:
             yield [*first[:place], value, *first[place + 1 :]]
-    if math.prod(len(axis) for axis in axes) <= _POINTS:
+    if math.prod(len(axis) for axis in axes) <= most:
         pairs = (list(point) for point in itertools.product(*axes))
         yield from (point for point in pairs if sum(a != b for a, b in zip(point, first, strict=True)) > 1)
+
+
+def group(word: str) -> str:
+    """Return what a word sets, without the sign before it."""
+    return word.lstrip("+~").partition("=")[0]
+
+
+def searches(words: Sequence[str]) -> bool:
+    """Return whether a command searches (Optuna) instead of running a grid."""
+    return any(group(word) in (SPACE, "hydra/sweeper") and not word.endswith("=basic") for word in words)
+
+
+def space(words: Sequence[str]) -> list[str]:
+    """Return the ready space of `+sweep=NAME` as overrides; what the command itself gives of a key goes before it."""
+    names = [name for word in words if group(word) == SPACE for name in chosen(word.partition("=")[2])]
+    typed = {group(word) for word in words}
+    found: list[str] = []
+    for name in names:
+        file = load(options.find(f"{SPACE}/{name}").read_text(encoding="utf-8"))
+        params: dict[str, object] = file["hydra"]["sweeper"]["params"]
+        found += [f"{key}={value}" for key, value in params.items() if key not in typed]
+    return found

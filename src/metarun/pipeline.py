@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,15 @@ from torch import Tensor
 from metarun import build
 from metarun.evaluate import Judge
 from metarun.rule import Batch, Rule
+from metarun.stages.curve import Point, rows
 from metarun.stages.fold import Online, Plan, Transfer, pooled
 from metarun.stages.loop import fit
 from metarun.stages.meta import Meta
 from metarun.stages.pretrain import Pretrain, Sweeps
-from metarun.store import Store
+from metarun.store import Store, cpu
 from metarun.streams import start
 from metarun.tasks import encode
+from metarun.watch import Watch
 
 Tensors = dict[str, Tensor]
 
@@ -45,10 +46,13 @@ class Pipeline:
     data: Any
     folder: Path
     judge: Judge
+    watch: Watch = field(default_factory=Watch)
     steps: int = 0
     seconds: float = 0.0
     source: str = ""  # the stage that pretrained last
     notes: list[str] = field(default_factory=list)
+    used: dict[str, tuple[int, float]] = field(default_factory=dict)  # steps and seconds of every stage
+    curve: list[Point] = field(default_factory=list)  # of the stage that ran last
 
     def __post_init__(self) -> None:
         self.store = Store(self.folder / "checkpoints")
@@ -142,7 +146,7 @@ class Pipeline:
             users = self.data.columns.user_features
             content = {"model": cpu(model.state_dict()), "users": task.known({"features": users}).detach()}
             found = self.finish(key, number, "pretrain", content, steps, seconds, None)
-        self.count(found)
+        self.count(key, found)
         return dict(found["model"])
 
     def retrained(self) -> Tensors:
@@ -170,7 +174,7 @@ class Pipeline:
             value = self.validate(rule)
             content = {"model": cpu(model.state_dict()), "rule": cpu(rule.state_dict()), "value": value}
             found = self.finish(key, number, method, content, steps, seconds, value)
-        self.count(found)
+        self.count(key, found)
         return Product(method, dict(found["model"]), dict(found["rule"]), float(found["value"]))
 
     def meta(self, key: str, method: str, number: int, rule: Rule) -> tuple[int, float]:
@@ -248,15 +252,19 @@ class Pipeline:
 
     def fit(self, stage: Any, batch: Any, steps: int, key: str, name: str, clip: float | None) -> float:
         """Run a stage's loop."""
-        return fit(
+        seconds = fit(
             stage, batch, steps, self.store.place(key), name,
-            trainer=self.cfg.trainer, save_every=self.cfg.pipeline.save_every, clip=clip,
+            trainer=self.cfg.trainer, save_every=self.cfg.pipeline.save_every,
+            save_minutes=self.cfg.pipeline.save_minutes, clip=clip,
+            callbacks=self.watch.follow(key, name.split(",")[0], steps),
         )  # fmt: skip
+        self.curve = stage.curve.gather()
+        return seconds
 
     def finish(
         self, key: str, number: int, method: str, content: Any, steps: int, seconds: float, value: float | None
     ) -> dict[str, Any]:
-        """Keep what a stage leaves, with its line of metrics."""
+        """Keep what a stage leaves, with its curve and its line of metrics."""
         users, cell = None if value is None else self.judge.validation_users(), (self.judge.cells or ["user-cold"])[0]
         row = {
             "round": number, "stage": key, "split": "validation", "protocol": self.judge.protocol.name,
@@ -265,15 +273,18 @@ class Pipeline:
             "ci95": None, "n": users, "seed": int(self.cfg.seed), "params": None,
         }  # fmt: skip
         kept: dict[str, Any] = {**content, "steps": steps, "seconds": seconds, "config": self.plain}
-        self.store.save(key, kept, [row])
-        found = "" if row["value"] is None else f", validation {self.judge.metric} {row['value']:.4f}"
-        print(f"{key} ({method}): {steps} steps in {seconds:.1f} s{found}", file=sys.stderr, flush=True)
+        if row["value"] is not None:
+            self.watch.validated(key, steps, self.judge.metric, row["value"])
+        self.store.save(key, kept, [*rows(self.curve, number, key, method, int(self.cfg.seed)), row])
+        self.watch.say(f"{key} ({method}): {steps} steps in {seconds:.1f} s{self.judge.told(value, ', validation ')}")
         return kept
 
-    def count(self, found: dict[str, Any]) -> None:
+    def count(self, key: str, found: dict[str, Any]) -> None:
         """Add a finished stage to what the run has used."""
+        self.used[key] = (found["steps"], found["seconds"])
         self.steps += found["steps"]
         self.seconds += found["seconds"]
+        self.watch.passed(key, self.judge.told(found.get("value")))
 
 
 def since(key: str, number: int) -> int:
@@ -284,8 +295,3 @@ def since(key: str, number: int) -> int:
 def own(tensors: Tensors) -> Tensors:
     """Return what a rule learned itself, without its model."""
     return {name: value for name, value in tensors.items() if "model." not in name}
-
-
-def cpu(tensors: Tensors) -> Tensors:
-    """Return copies on the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in tensors.items()}

@@ -19,30 +19,31 @@ PRELOADED = ("metarun.cli", "metarun.run", "metarun.strategies.gradient", "hydra
 
 
 def start(words: Sequence[str], environment: Mapping[str, str] | None = None, log: Path | None = None) -> BaseProcess:
-    """Start `metarun WORDS` and return its process; its exit code is the command's.
+    """Start the single run `metarun WORDS` and return its process; its exit code is the command's.
 
     environment: added to ours. log: takes all that the command prints; None leaves it to our own terminal.
     The command dies with this process, as if killed: what it has saved is whole and is taken up by the next one.
     """
     CONTEXT.set_forkserver_preload(list(PRELOADED))
-    process = CONTEXT.Process(target=_command, args=(list(words), dict(environment or {}), log))
+    process = CONTEXT.Process(target=_command, args=(list(words), {**os.environ, **(environment or {})}, log))
     process.start()
     return process
 
 
 def _command(words: list[str], environment: dict[str, str], log: Path | None) -> None:
+    os.setpgrp()  # Ctrl-C reaches the one who started us, and that one stops us
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    os.environ.clear()  # what it was when the first command was started
     os.environ.update(environment)
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
             for number in (1, 2):
                 os.dup2(file.fileno(), number)
-    from metarun.cli import main
+    from metarun.cli import job
 
-    before, sys.argv = sys.argv, ["metarun", *words]
-    code = main(words)
-    sys.argv = before
+    sys.argv = ["metarun", *words]
+    code = job(words)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # a library's thread that still runs must not keep the process

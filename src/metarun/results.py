@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,6 +121,13 @@ def rows(
     return lines
 
 
+def objective(summary: Mapping[str, Any]) -> float | None:
+    """Return what a search over runs goes by: the validation value of the run's last strategy, None without one."""
+    chain = summary.get("chain") or [None]
+    value: float | None = summary.get("validation", {}).get(chain[-1])
+    return value
+
+
 def finite(value: float) -> float | None:
     """Return the value as JSON can hold it: None where it is infinite or not a number."""
     return float(value) if math.isfinite(value) else None
@@ -133,6 +142,18 @@ def write_jsonl(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object per line atomically, replacing the file; raises MetarunError where the disk refuses."""
     text = [json.dumps(dict(line), ensure_ascii=False, allow_nan=False, default=_plain) for line in lines]
     atomic.write_text(path, "".join(f"{line}\n" for line in text))
+
+
+def write_csv(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Write the same lines as a table, the values of `params` in columns of their own; raises MetarunError as above."""
+    names = dict.fromkeys(name for line in lines for name in line["params"] or {})
+    text = io.StringIO()
+    table = csv.DictWriter(text, [*KEYS[:-1], *(f"params.{name}" for name in names)], lineterminator="\n")
+    table.writeheader()
+    for line in lines:
+        params = {f"params.{name}": value for name, value in (line["params"] or {}).items()}
+        table.writerow({name: line[name] for name in KEYS[:-1]} | params)
+    atomic.write_text(path, text.getvalue())
 
 
 def read_json(path: Path) -> Any:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
-from metarun import build, contest_stream, manifest, report, resume
+from metarun import build, contest_stream, manifest, memory, report, resume
 from metarun.config import run_folder
 from metarun.contest import contest
 from metarun.evaluate import Judge
 from metarun.pipeline import Pipeline
+from metarun.watch import Watch, first_rank, watching
 
 
+@memory.told()
 def run(cfg: DictConfig) -> dict[str, Any]:
     """Run what a config describes, or show it if it is finished, and return its summary.
 
@@ -29,18 +32,24 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     data = build.dataset(cfg)
     described = data.describe()
     with resume.hold(folder):
-        summary = resume.take_up(folder, cfg, described) or work(cfg, data, folder, described, began)
+        summary = resume.take_up(folder, cfg, described) or attempt(cfg, data, folder, described, began)
     report.show(summary)
     return summary
 
 
-def work(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float) -> dict[str, Any]:
-    """Do what is left of a run and return its summary."""
-    manifest.start(folder, cfg, described)
+def attempt(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float) -> dict[str, Any]:
+    """Do what is left of a run, with everybody looking on who should, and return its summary."""
+    written = manifest.attempt(folder, cfg, described) if first_rank() else nullcontext()
+    with written as opened, watching(cfg, folder, opened) as watch:
+        return work(cfg, data, folder, described, began, watch)
+
+
+def work(
+    cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float, watch: Watch
+) -> dict[str, Any]:
+    """Return the summary of what is left of a run."""
     if cfg.dataset.split == "stream":
-        summary = contest_stream.contest(cfg, data, folder, described, began)
-        manifest.finish(folder)
-        return summary
+        return contest_stream.contest(cfg, data, folder, described, began, watch)
     for split in ("validation", "test"):  # too little to judge is told before anything is trained
         for cell in data.cells:
             data.tasks(split, cell)
@@ -54,8 +63,6 @@ def work(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], be
         rank_at=cfg.evaluate.rank_at,
         candidates=cfg.evaluate.candidates,
     )
-    pipeline = Pipeline(cfg, data, folder, judge)
+    pipeline = Pipeline(cfg, data, folder, judge, watch)
     products = pipeline.run()
-    summary = contest(pipeline, products, described, time.monotonic() - began)
-    manifest.finish(folder)
-    return summary
+    return contest(pipeline, products, described, time.monotonic() - began)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from metarun import atomic
 from metarun.errors import MetarunError
@@ -47,6 +48,11 @@ class Store:
             if (path.parent / MODEL).exists():
                 found += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return found
+
+
+def cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in tensors.items()}
 
 
 def in_order(name: str) -> list[tuple[int, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_a_cache_that_cannot_be_written(cached, monkeypatch, tmp_path):
     monkeypatch.setattr(np, "save", full)
     with pytest.raises(MetarunError, match=r"cannot be kept in .*cache \(No space left on device\): set METARUN_CACHE"):
         movielens.read("1m", place.folder)
-    assert not list((tmp_path / "cache").iterdir())
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
 def test_positions_by_table_and_by_bisection(monkeypatch):
@@ -104,3 +105,12 @@ def test_positions_by_table_and_by_bisection(monkeypatch):
     for table in (2**24, 1):
         monkeypatch.setattr(columns, "TABLE", table)
         assert columns.positions(ids, known).tolist() == [2, -1, 0, -1, 1, -1]
+
+
+def test_of_many_jobs_one_parses_and_the_others_wait(cached, tmp_path):
+    place, built = cached
+    source = movielens._find(VERSIONS["1m"], place.folder)
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda _: columns.load(source, VERSIONS["1m"], tmp_path / "shared").checksum, range(4))
+        assert len(set(found)) == 1
+    assert len(built) == 1

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metarun import store
+from metarun import locking, store
 from metarun.answers.rebuild import FORMAT, read
 from metarun.errors import MetarunError
 
@@ -102,17 +100,10 @@ def save(answers: Path, people: People) -> Path:
     return beside(answers)
 
 
-@contextmanager
-def alone(answers: Path) -> Iterator[None]:
+def alone(answers: Path) -> AbstractContextManager[None]:
     """Let one process at a time update; the others wait for it."""
     path = beside(answers).with_name(f".{beside(answers).stem}.lock")
-    try:
-        file = path.open("a")
-    except OSError as error:
-        raise MetarunError(f"cannot write {path}: {error.strerror}; copy the run to where it can be updated") from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return locking.alone(path, f"cannot write {path}", "copy the run to where it can be updated")
 
 
 def joined(people: People, user: Names, item: Names, value: NDArray[np.float32], time: NDArray[np.int64]) -> People:

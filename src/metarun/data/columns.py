@@ -19,9 +19,11 @@ from metarun.data.archive import Source
 from metarun.data.ratings import ARRAYS, WORDS, Ratings, assemble, checksum, user_offsets
 from metarun.data.versions import Version
 from metarun.errors import MetarunError
+from metarun.locking import alone
 
 FORMAT = 2  # raise it when the meaning of a cached column changes
 SMALL = 8_000_000  # bytes of ratings; less is read again each time, faster than anybody notices
+ROOM = "set METARUN_CACHE to a folder that can be written and has room."
 TABLE = 2**24  # ids below this are looked up in a table instead of by bisection
 
 
@@ -40,9 +42,13 @@ def load(source: Source, version: Version, cache: Path) -> Ratings:
     place = cache / f"movielens-{version.name}-{key}"
     kept = _open(place, version)
     if kept is None:
-        archive.verify(source)
-        _store(build(source, version), place, version)
-        kept = _open(place, version)
+        # Of the jobs of a sweep one parses, the others wait for it.
+        with alone(cache / f".{place.name}.lock", f"The parsed columns cannot be kept in {cache}", ROOM):
+            kept = _open(place, version)
+            if kept is None:
+                archive.verify(source)
+                _store(build(source, version), place, version)
+                kept = _open(place, version)
     if kept is None:
         raise MetarunError(f"{place} was written but cannot be read back: set METARUN_CACHE to another folder.")
     return kept
@@ -204,8 +210,7 @@ def _store(ratings: Ratings, place: Path, version: Version) -> None:
                 raise
     except OSError as error:
         raise MetarunError(
-            f"The parsed columns cannot be kept in {place.parent} ({error.strerror or error}): "
-            "set METARUN_CACHE to a folder that can be written and has room."
+            f"The parsed columns cannot be kept in {place.parent} ({error.strerror or error}): {ROOM}"
         ) from error
     finally:
         if unfinished is not None:

@@ -176,6 +176,12 @@ class Recommendation(pl.LightningDataModule):
         """Return random tasks of the training users of all rounds up to this one."""
         return self.user_tasks(self.training_segments(round, slices), f"round {round}", seed=seed, random=True)
 
+    def labels_used(self, rounds: int, repretrain: bool) -> int:
+        """Return how many ratings training reads in so many rounds, each once: the source's and the tasks'."""
+        s = self.segments
+        seen = (s.role == SOURCE) | (between(s.role, rounds) if repretrain else False)
+        return int(s.count[np.union1d(np.flatnonzero(seen), self.training_segments(rounds, rounds))].sum())
+
     def source_users(self) -> int:
         """Return how many users have source ratings."""
         return len(np.unique(self.segments.user[self.segments.role == SOURCE]))

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -23,8 +22,9 @@ from omegaconf import DictConfig
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 
+from metarun import stopping
 from metarun.errors import MetarunError
-from metarun.report.progress import Progress
+from metarun.stages.curve import Curve
 from metarun.store import LAST, read, write
 
 QUIET = (
@@ -55,6 +55,7 @@ class Stage(pl.LightningModule):
         self.spent = 0.0  # seconds of earlier attempts, up to the checkpoint that was taken up
         self.began = time.monotonic()
         self.recent = torch.zeros(())
+        self.curve = Curve()
 
     def seconds(self) -> float:
         """Return the seconds that the steps so far took, those of earlier attempts included."""
@@ -63,10 +64,17 @@ class Stage(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the position."""
         checkpoint["position"], checkpoint["seconds"] = self.position, self.seconds()
+        checkpoint["curve"] = self.curve.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the position."""
         self.position, self.spent = checkpoint["position"], checkpoint["seconds"]
+        self.curve.load(checkpoint["curve"])
+
+    def record(self) -> None:
+        """Keep the loss of the step just taken where the curve has room for it."""
+        if self.has_loss and self.curve.due(self.position):
+            self.curve.add(self.position, self.recent, float(self.trainer.optimizers[0].param_groups[0]["lr"]))
 
 
 class Steps(IterableDataset[Any]):
@@ -93,22 +101,24 @@ class Whole(TorchCheckpointIO):
 
 
 class Guard(pl.Callback):
-    """Counts steps, saves every `every` steps and when asked to stop, and stops on a loss that is not a number."""
+    """Counts steps, saves when it is time to and when asked to stop, and stops on a loss that is not a number."""
 
-    def __init__(self, last: Path, every: int, name: str, steps: int) -> None:
-        self.last, self.every, self.name, self.steps = last, every, name, steps
+    def __init__(self, last: Path, every: int, name: str, steps: int, minutes: float = float("inf")) -> None:
+        """every, minutes: the most steps, and the most time, between two checkpoints."""
+        self.last, self.every, self.name, self.steps, self.minutes = last, every, name, steps, minutes
+        self.saved = time.monotonic()
         self.asked: int | None = None
 
     def ask(self, number: int, _frame: FrameType | None) -> None:
         """Remember a signal; a second Ctrl-C does not wait for the end of the step."""
-        if self.asked is not None:
-            raise KeyboardInterrupt
-        self.asked = number
+        if self.asked is not None and number == signal.SIGINT:
+            raise stopping.Stopped(number)
+        self.asked = self.asked or number
 
     def on_train_start(self, *_: Any) -> None:
-        """Listen for Ctrl-C and for the end of the machine's time, where Python lets us: in the main thread."""
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
+        """Listen in place of Lightning, which has its own handlers by now; in the main thread, where Python lets us."""
+        if stopping.in_main_thread():
+            for number in stopping.SIGNALS:
                 signal.signal(number, self.ask)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
@@ -117,10 +127,17 @@ class Guard(pl.Callback):
         if not torch.isfinite(pl_module.recent):
             what = f"the loss is {float(pl_module.recent)}" if pl_module.has_loss else "the adapted state is not finite"
             raise self.diverged(pl_module, what)
-        if self.asked is not None or (pl_module.position % self.every == 0 and pl_module.position < self.steps):
+        pl_module.record()
+        if self.asked is not None or self.due(pl_module.position):
             trainer.save_checkpoint(self.last)
+            self.saved = time.monotonic()
         if self.asked is not None:
-            raise KeyboardInterrupt
+            raise stopping.Stopped(self.asked)
+
+    def due(self, position: int) -> bool:
+        """Return whether it is time to save; after the last step the stage itself is kept."""
+        late = time.monotonic() - self.saved >= 60 * self.minutes
+        return position < self.steps and (late or position % self.every == 0)
 
     def on_train_end(self, _: pl.Trainer, pl_module: Any) -> None:
         """Refuse to hand on what the last step broke: its loss was taken before it."""
@@ -135,22 +152,14 @@ class Guard(pl.Callback):
         )
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
 @contextmanager
 def own_signals() -> Iterator[None]:
-    """Give the handlers back as they were, and turn Lightning's exit after Ctrl-C back into KeyboardInterrupt."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    try:
-        yield
-    except SystemExit as error:
-        raise KeyboardInterrupt from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                if handler is not None:  # None: it was not set from Python
-                    signal.signal(number, handler)
+    """Give the handlers back as they were, and turn Lightning's exit after a signal back into Stopped."""
+    with stopping.restored():
+        try:
+            yield
+        except SystemExit as error:
+            raise stopping.Stopped(stopping.asked(error) or signal.SIGINT) from error
 
 
 def fit(
@@ -162,7 +171,9 @@ def fit(
     *,
     trainer: DictConfig,
     save_every: int,
+    save_minutes: float = float("inf"),
     clip: float | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> float:
     """Run the stage's steps from where its checkpoint stands and return the seconds they took in all attempts.
 
@@ -170,7 +181,7 @@ def fit(
         MetarunError: the loss is not a number, or the checkpoint cannot be written or read.
     """
     last = folder / LAST
-    guard = Guard(last, save_every, name, steps)
+    guard = Guard(last, save_every, name, steps, save_minutes)
     stage.began = time.monotonic()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings(), own_signals():
@@ -186,7 +197,7 @@ def fit(
             enable_model_summary=False,
             gradient_clip_val=clip,
             plugins=[Whole()],
-            callbacks=[guard, Progress(name, steps)],
+            callbacks=[guard, *callbacks],
         )
         loader = DataLoader(Steps(stage, batch, steps), batch_size=None)
         runner.fit(stage, loader, ckpt_path=last if last.exists() else None)

@@ -1,0 +1,78 @@
+"""A local sweep is killed at random moments, again and again: the report is that of an undisturbed one."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from pathlib import Path
+
+import pytest
+from small_run import SMALL, begin_command, bits, command, differing, said
+
+from metarun.report import find_runs, report
+
+SWEEP = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *SMALL, "pipeline.rounds=1"]
+AXES = ["evaluate.against=[baseline/constant]", "strategy=meta/maml,[transfer/finetune,meta/ridge]", "seed=0,1,2"]
+
+
+def sweep(home: Path, data: Path) -> list[str]:
+    return [*SWEEP, *AXES, f"paths.data={data}", f"paths.outputs={home}/outputs"]
+
+
+def told(home: Path, outputs: Path) -> list[str]:
+    """Return the rows of the report, less the folders."""
+    report(find_runs(["run"], outputs), home / "all.csv")
+    rows = re.sub(r",\S*/outputs/\S*", "", (home / "all.csv").read_text(encoding="utf-8")).splitlines()
+    return sorted(rows)
+
+
+def killed(words: list[str], home: Path, kills: int, moments: random.Random) -> int:
+    """Start the sweep and kill it at a random moment after its first job has begun, `kills` times; return how often."""
+    done = 0
+    while done < kills:
+        begun = {path.name: path.stat().st_mtime_ns for path in home.glob("outputs/run/*/manifest.json")}
+        process = begin_command(words, home)
+        until = time.monotonic() + 60
+        while process.is_alive() and time.monotonic() < until:
+            now = {path.name: path.stat().st_mtime_ns for path in home.glob("outputs/run/*/manifest.json")}
+            if now != begun or len(now) == 0:
+                break
+            time.sleep(0.02)
+        process.join(moments.uniform(0.0, 4.0))
+        alive = process.is_alive()
+        process.kill()
+        process.join(30)
+        done += 1
+        if not alive:
+            break
+    return done
+
+
+def survives(home: Path, data: Path, kills: int, seed: int) -> None:
+    whole, disturbed = home / "whole", home / "disturbed"
+    for folder in (whole, disturbed):
+        folder.mkdir()
+    assert command(sweep(whole, data), whole)[0] == 0
+    words = sweep(disturbed, data)
+    assert killed(words, disturbed, kills, random.Random(seed)) >= min(kills, 2)
+    code, _ = command(words, disturbed)
+    assert code == 0, said(disturbed)[-3000:]
+    assert told(disturbed, disturbed / "outputs") == told(whole, whole / "outputs")
+    for folder in sorted(whole.glob("outputs/run/*/")):
+        other = disturbed / "outputs" / "run" / folder.name
+        assert not differing(bits(other), bits(folder))
+        log = (other / "metarun.log").read_text(encoding="utf-8")
+        finished = re.findall(r"^(\S+) \(.*\): \d+ steps in", log, re.MULTILINE)
+        assert len(finished) == len(set(finished)), f"a finished stage was run twice: {finished}"
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_three_times(few_ratings: Path, tmp_path: Path) -> None:
+    survives(tmp_path, few_ratings, 3, seed=1)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1200)
+def test_a_sweep_killed_twenty_times(few_ratings: Path, tmp_path: Path) -> None:
+    survives(tmp_path, few_ratings, 20, seed=2)

@@ -1,0 +1,94 @@
+"""Jobs side by side on this machine: each as if it were alone, whatever happens to the others."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_run import bits, differing
+
+from metarun.cli import main
+
+POOL = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+Out = pytest.CaptureFixture[str]
+
+
+def runs(outputs: Path) -> list[Path]:
+    return sorted(path.parent for path in outputs.glob("*/*/summary.json"))
+
+
+@pytest.mark.slow
+def test_a_job_is_the_single_run_and_a_finished_one_is_not_started_again(
+    words: list[str], undisturbed: dict[str, Any], tmp_path: Path, capsys: Out
+) -> None:
+    assert main([*POOL, *words, "seed=0,1"]) == 0
+    err = capsys.readouterr().err
+    assert "2 jobs, 2 at a time" in err
+    assert re.search(r"\[\d\] seed=1: finished, .* s, validation rmse \d", err)
+    assert err.endswith("2 of 2 jobs finished.\n")
+    found = runs(tmp_path / "outputs")
+    seeded = [bits(folder) for folder in found]
+    same = [one for one in seeded if one["summary"]["setting"]["seed"] == 0]
+    apart = {"summary"}  # its run id: the seed was given
+    assert set(differing(same[0], undisturbed)) <= apart
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "outputs").rglob("*.*")}
+    assert main([*POOL, *words, "seed=0,1"]) == 0
+    assert "2 of 2 jobs were finished before" in capsys.readouterr().err
+    changed = {path.name for path, moment in times.items() if path.stat().st_mtime_ns != moment}
+    assert changed <= {"multirun.yaml"}
+
+
+@pytest.mark.slow
+def test_a_job_that_crashes_or_is_killed_ends_no_other(
+    badlab: None, words: list[str], tmp_path: Path, capsys: Out
+) -> None:
+    swept = [word for word in words if not word.startswith("strategy=")]
+    assert main([*POOL, *swept, "strategy=meta/crash,meta/killed,meta/maml"]) == 1
+    err = capsys.readouterr().err
+    assert "1 of 3 jobs finished." in err
+    last = err.split("jobs finished.")[1]
+    crashed = re.search(r"strategy=meta/crash: failed, .*RuntimeError.* \(log: (.*)\)", last)
+    assert crashed
+    assert "a crash of its own" in Path(crashed[1]).read_text(encoding="utf-8")
+    assert re.search(r"strategy=meta/killed: failed, killed by SIGKILL, perhaps for memory \(log: .*\)", last)
+    assert len(runs(tmp_path / "outputs")) == 1
+
+
+@pytest.mark.slow
+def test_a_job_that_is_refused_says_why_in_one_line(words: list[str], capsys: Out) -> None:
+    swept = [word for word in words if not word.startswith("dataset.queries")]
+    assert main([*POOL, *swept, "dataset.queries=500,5"]) == 2
+    err = capsys.readouterr().err
+    assert "1 of 2 jobs finished." in err
+    assert re.search(
+        r"dataset.queries=500: refused, no user of .* has 505 ratings.* \(log: .*\)", err.split("jobs finished.")[1]
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_jobs_where_they_can_be_taken_up(words: list[str], tmp_path: Path, capsys: Out) -> None:
+    many = [word for word in words if not word.startswith("pipeline.meta.steps")] + ["pipeline.meta.steps=400"]
+    outputs = tmp_path / "outputs"
+
+    def press() -> None:
+        until = time.monotonic() + 60
+        while not list(outputs.glob("*/*/checkpoints/1-meta/last.ckpt")) and time.monotonic() < until:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    assert main([*POOL, *many, "seed=0,1"]) == 130
+    assert "the same command" in capsys.readouterr().err.lower()
+    assert list(outputs.glob("*/*/checkpoints/1-meta/last.ckpt"))
+    assert not runs(outputs)
+    assert main([*POOL, *many, "seed=0,1"]) == 0
+    assert len(runs(outputs)) == 2
+    for folder in runs(outputs):
+        said = (folder / "metarun.log").read_text(encoding="utf-8")
+        assert said.count("1-pretrain (pretrain): ") == 1, "what was finished is not run again"

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarun import atomic
+from metarun.arrays import read_npz
 from metarun.errors import MetarunError
 from metarun.metrics.interval import Estimate, estimate, paired
 
@@ -186,10 +187,9 @@ def save_scores(path: Path, scores: Iterable[Score]) -> None:
 def load_scores(path: Path) -> list[Score]:
     """Return what `save_scores` wrote, in its order; raises MetarunError for a file that is missing or broken."""
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            cache = {name: arrays[name] for name in arrays.files}
-            lines = [json.loads(str(line)) for line in cache["index"]]
-            return [Score(**line | {key: cache[line[key]] for key in ("ids", "values")}) for line in lines]
+        cache = read_npz(Path(path))
+        lines = [json.loads(str(line)) for line in cache["index"]]
+        return [Score(**line | {key: cache[line[key]] for key in ("ids", "values")}) for line in lines]
     except (
         OSError,
         EOFError,

@@ -38,7 +38,9 @@ def main() -> None:
         before = time.perf_counter()
         subprocess.run([sys.executable, "-c", "from metarun.cli import main; raise SystemExit(main())", *words],
                        check=True, stdout=subprocess.DEVNULL)  # fmt: skip
-        tell(f"report over {RUNS} runs with page and CSV, process included", time.perf_counter() - before, "report", "s")
+        tell(
+            f"report over {RUNS} runs with page and CSV, process included", time.perf_counter() - before, "report", "s"
+        )
         tell("the page", page.stat().st_size / 2**20, "megabytes", "MB")
         print(f"the CSV: {sum(1 for _ in sheet.open(encoding='utf-8')) - 1:,} rows")
         opened(page)
@@ -96,7 +98,13 @@ def opened(page: Path) -> None:
 
     options = webdriver.ChromeOptions()
     options.binary_location = chrome
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"):
+    for word in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1280,900",
+    ):
         options.add_argument(word)
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     try:

@@ -38,9 +38,7 @@ def main() -> None:
         before = time.perf_counter()
         subprocess.run([sys.executable, "-c", "from metarun.cli import main; raise SystemExit(main())", *words],
                        check=True, stdout=subprocess.DEVNULL)  # fmt: skip
-        tell(
-            f"report over {RUNS} runs with page and CSV", time.perf_counter() - before, "report", "s"
-        )
+        tell(f"report over {RUNS} runs with page and CSV", time.perf_counter() - before, "report", "s")
         tell("the page", page.stat().st_size / 2**20, "megabytes", "MB")
         print(f"the CSV: {sum(1 for _ in sheet.open(encoding='utf-8')) - 1:,} rows")
         opened(page)

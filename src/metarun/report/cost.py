@@ -18,7 +18,7 @@ class Amount(NamedTuple):
 
 FIELDS = {
     "wall_seconds": "wall s", "cpu_seconds": "CPU s", "peak_memory_mb": "peak MB", "optimiser_steps": "steps",
-    "parameters": "parameters", "labels": "labels",
+    "parameters": "params", "labels": "labels",
 }  # fmt: skip
 """Field of the CSV: head of the column."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.measure import Measurement
+from rich.segment import Segments
 from rich.text import Text
 
 from metarun.errors import MetarunError
@@ -77,8 +78,13 @@ def _most(methods: Mapping[str, Any]) -> int:
 
 def _put(console: Console, table: Group) -> None:
     """Print a table and a blank line; wider than the terminal rather than cut, where a number needs the room."""
-    needed = Measurement.get(console, console.options.update(max_width=MOST), table.renderables[1]).maximum
-    console.print(table, "", width=max(console.width, needed), crop=False)
+    title, rows, caption = table.renderables
+    needed = Measurement.get(console, console.options.update(max_width=MOST), rows).maximum
+    # Console.print never goes beyond the terminal's width; what is rendered already it leaves alone.
+    wide = Segments(console.render(rows, console.options.update(max_width=max(console.width, needed))))
+    console.print(title)
+    console.print(wide, end="", crop=False, soft_wrap=True)
+    console.print(caption, "")
 
 
 def report(

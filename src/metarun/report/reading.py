@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metarun.errors import MetarunError
-from metarun.manifest import APART
+from metarun.manifest import APART, FORMAT
 from metarun.manifest import NAME as MANIFEST
 from metarun.results import Score, load_scores, read_json
 
-FORMAT = 1
-"""Of summary.json; summaries from before formats were counted have the same keys and no "format"."""
 NEEDED = ("name", "run_id", "dataset", "synthetic", "metric", "test", "folder")
 SCORES = "task_scores.npz"
 UNSET = "(default)"
@@ -76,6 +74,7 @@ def _read(folder: Path) -> Run:
     summary = read_json(path)
     if not isinstance(summary, dict):
         raise MetarunError(f"cannot read {path}: it holds no summary")
+    # Summaries from before formats were counted have the same keys.
     version = summary.get("format", 0)
     if not isinstance(version, int) or version > FORMAT:
         raise MetarunError(f"newer format: {path} has format {version}, this metarun reads up to {FORMAT}; left out")

@@ -84,7 +84,8 @@ def _put(console: Console, table: Group) -> None:
     wide = Segments(console.render(rows, console.options.update(max_width=max(console.width, needed))))
     console.print(title)
     console.print(wide, end="", crop=False, soft_wrap=True)
-    console.print(caption, "")
+    console.print(caption)
+    console.print()
 
 
 def report(

@@ -30,6 +30,15 @@ def test_objects_and_other_orders_are_refused(tmp_path):
             read_npz(tmp_path / f"{name}.npz")
 
 
+def test_a_damaged_value_is_noticed(tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.arange(100.0))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[300] ^= 1
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.npy is damaged"):
+        read_npz(tmp_path / "a.npz")
+
+
 def test_what_is_broken(tmp_path):
     with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
         archive.writestr("a.npy", "hello")

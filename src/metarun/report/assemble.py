@@ -8,6 +8,7 @@ from pathlib import Path
 from metarun.errors import MetarunError
 from metarun.report.contrast import Comparison, chosen_by_validation, entries_of, table_of
 from metarun.report.groups import Asked, group
+from metarun.report.pooled import Replicate
 from metarun.report.reading import Run
 from metarun.report.views import Measured, chosen_metrics, measure, views
 
@@ -20,9 +21,10 @@ def compare(runs: Sequence[Run], asked: Asked, metrics: Sequence[str] = ()) -> t
     measured: dict[int, Measured] = {}
     lines: list[str] = []
     kept: list[Run] = []
+    seen: dict[tuple[str, bytes], tuple[Replicate, bytes]] = {}
     for run in runs:
         try:
-            measured[id(run)] = measure(run)
+            measured[id(run)] = measure(run, seen)
             kept.append(run)
         except MetarunError as error:
             lines.append(f"left out: {error}")

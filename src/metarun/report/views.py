@@ -37,8 +37,12 @@ class Measured(NamedTuple):
     marks: Mapping[str, str]
 
 
-def measure(run: Run) -> Measured:
-    """Return every reported value of a run's test tasks; raises MetarunError where they are missing or broken."""
+def measure(run: Run, seen: dict[tuple[str, bytes], tuple[Replicate, bytes]] | None = None) -> Measured:
+    """Return every reported value of a run's test tasks; raises MetarunError where they are missing or broken.
+
+    seen: what other runs had; the runs of a sweep share their baselines, which are then worked out and held once.
+    """
+    seen = {} if seen is None else seen
     try:
         kept = reported(score for score in scores(run) if score.split == "test")
     except ValueError as error:
@@ -49,12 +53,14 @@ def measure(run: Run) -> Measured:
     tasks = tasks_of(run)
     for score, metric, values in kept:
         name, order = _order(score, orders)
-        value, influence = influences(values if order is None else values[order], metric)
-        spot = (View(score.protocol, score.cell), score.method, score.support, metric)
-        found[spot] = ((tasks, name), Replicate(value, influence))
+        ordered = np.ascontiguousarray(values if order is None else values[order])
+        key = (metric, ordered.tobytes())
+        if key not in seen:
+            seen[key] = (Replicate(*influences(ordered, metric)), hashlib.blake2b(key[1], digest_size=8).digest())
+        replicate, mark = seen[key]
+        found[View(score.protocol, score.cell), score.method, score.support, metric] = ((tasks, name), replicate)
         digest = digests.setdefault(score.method, hashlib.blake2b(repr(tasks).encode(), digest_size=8))
-        digest.update(f"{spot}{value!r}{name}".encode())
-        digest.update(np.ascontiguousarray(influence).data)
+        digest.update(f"{score.protocol} {score.cell} {score.support} {metric} {name} ".encode() + mark)
     return Measured(run, found, {method: digest.hexdigest() for method, digest in digests.items()})
 
 

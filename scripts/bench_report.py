@@ -1,8 +1,10 @@
-"""A report over 300 runs: seconds, the page's size, and how long it takes to open: python scripts/bench_report.py RUN
+"""A report over 300 runs: its seconds, the page's size, and how long the page takes to open.
+
+    python scripts/bench_report.py RUN
 
 RUN is the folder of one finished run (metarun +experiment=movielens_maml). It is copied 300 times into a temporary
 folder, each with a seed and a value of its own, 100 groups of 3 seeds, and every strategy's scores moved a little.
-Bars: 10 s, 10 MB, 2 s.
+The bars: 10 s, 10 MB, 2 s.
 """
 
 from __future__ import annotations
@@ -17,31 +19,36 @@ import time
 from pathlib import Path
 
 import numpy as np
+import timing
 
 from metarun.results import load_scores, read_json, save_scores, write_json
 
-RUNS, SEEDS = 300, 3
-BARS = {"report": 10.0, "megabytes": 10.0, "open": 2.0}
+SEEDS = 3
+REPORT, SIZE, OPEN = 10.0, 10.0, 2.0  # seconds, megabytes, seconds
 
 
-def main() -> None:
-    """Copy, report, open; print each figure beside its bar."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: list[str]) -> int:
+    """Copy, report, open; print each figure with its bar and return 1 where one is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder of a finished run")
-    options = parser.parse_args()
+    parser.add_argument("--runs", type=int, default=300, help="how many copies")
+    options = parser.parse_args(argv)
+    timing.header(argv)
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)
-        for number in range(RUNS):
+        for number in range(options.runs):
             copy(options.run, folder / "outputs" / "many" / f"{number:08x}", number)
         page, sheet = folder / "page.html", folder / "runs.csv"
         words = ["report", str(folder / "outputs" / "many"), "--html", str(page), "--csv", str(sheet)]
+        command = [sys.executable, "-c", "from metarun.cli import main; raise SystemExit(main())", *words]
         before = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "from metarun.cli import main; raise SystemExit(main())", *words],
-                       check=True, stdout=subprocess.DEVNULL)  # fmt: skip
-        tell(f"report over {RUNS} runs with page and CSV", time.perf_counter() - before, "report", "s")
-        tell("the page", page.stat().st_size / 2**20, "megabytes", "MB")
-        print(f"the CSV: {sum(1 for _ in sheet.open(encoding='utf-8')) - 1:,} rows")
-        opened(page)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds, size = time.perf_counter() - before, page.stat().st_size / 2**20
+        rows = sheet.read_text(encoding="utf-8").count("\n") - 1
+        print(f"the CSV has {rows:,} rows")
+        bars = [(f"report over {options.runs} runs with page and CSV: {seconds:.1f} s (bar {REPORT:g} s)", seconds < REPORT),
+                (f"the page: {size:.1f} MB (bar {SIZE:g} MB)", size < SIZE)]  # fmt: skip
+        return timing.verdict(bars + opened(page))
 
 
 def copy(run: Path, folder: Path, number: int) -> None:
@@ -78,19 +85,13 @@ def _moves(method: str) -> bool:
     return not method.startswith(("baseline/", "pretrain/"))
 
 
-def tell(what: str, value: float, bar: str, unit: str) -> None:
-    """Print a figure and whether it keeps its bar."""
-    verdict = "" if value < BARS[bar] else "  MISSED"
-    print(f"{what}: {value:.2f} {unit} (bar: {BARS[bar]:g} {unit}){verdict}")
-
-
-def opened(page: Path) -> None:
-    """Print how long the page takes in a headless Chromium: until its table stands, and until its pictures do."""
+def opened(page: Path) -> list[tuple[str, bool]]:
+    """Return how long the page takes in a headless Chromium: until its table stands, and until its pictures do."""
     chrome = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     driver = shutil.which("chromedriver")
     if chrome is None or driver is None:
-        print("opening it: no chromium with its chromedriver here")
-        return
+        print("not opened: no chromium with its chromedriver here")
+        return []
     from selenium import webdriver
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -114,9 +115,10 @@ def opened(page: Path) -> None:
         assert rows > 0, json.dumps(browser.get_log("browser"))
     finally:
         browser.quit()
-    tell("open, table and filters in use", loaded / 1000, "open", "s")
-    tell("open, pictures in sight drawn", float(ready) / 1000, "open", "s")
+    table, pictures = loaded / 1000, float(ready) / 1000
+    return [(f"open, its table and filters in use: {table:.2f} s (bar {OPEN:g} s)", table < OPEN),
+            (f"open, the pictures in sight drawn: {pictures:.2f} s (bar {OPEN:g} s)", pictures < OPEN)]  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

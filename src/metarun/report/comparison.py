@@ -201,7 +201,7 @@ def mark_lines(comparison: Comparison, tables: Sequence[Table], unit: str) -> li
     said = f"* better, ° worse than {notation.spoken(references)} of the same runs"
     lines = [
         f"> best of its column, ≈ not significantly worse than it; {said}: paired on identical {unit}, p < {level} "
-        f"after Holm's correction for {count} comparisons"
+        f"after Holm's correction for {count:,} comparisons"
     ]
     if comparison.chosen:
         lines.append("→ chosen on validation tasks, as the mean over runs; test never chooses")

@@ -68,7 +68,8 @@ def _against(comparison: Comparison, table: Table, view: View, n: int) -> str:
     own = comparison.groups[comparison.entries[n].groups[0]].runs
     unit, seeds = units(own), len(own)
     over = f"{tasks:,} {view.cell} {unit}" + (f", {seeds} runs" if seeds > 1 else "")
-    return f"its {label} is {' and '.join(clauses)} (paired over {over}; Holm's correction for {table.comparisons})"
+    corrected = f"Holm's correction for {table.comparisons:,} comparisons"
+    return f"its {label} is {' and '.join(clauses)} (paired over {over}; {corrected})"
 
 
 def _at(sizes: list[int | None]) -> str:

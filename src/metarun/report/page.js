@@ -136,9 +136,10 @@ function drawVisible(everything) {
   if (typeof Plotly === "undefined") return;
   for (const name of [...wanted]) {
     const box = byId(name).getBoundingClientRect();
-    if (!everything && (box.top > window.innerHeight + 300 || box.bottom < -300)) continue;
+    const far = box.top > window.innerHeight + 300 || box.bottom < -300;
+    if (far && !everything) continue;
     wanted.delete(name);
-    pictures[name]();
+    if (!byId(name).parentNode.hidden) pictures[name]();
   }
 }
 
@@ -256,9 +257,10 @@ function fillText(id, found) {
 function tables() {
   fillText("runs", data.runs);
   fillText("settings", data.settings);
+  byId("differences").parentNode.hidden = !data.settings.rows.length;
   byId("differences").querySelector("summary").textContent = `${data.settings.rows.length} settings`;
   byId("differences").open = data.settings.rows.length > 0 && data.settings.rows.length <= 12;
-  byId("provenance").querySelector("summary").textContent = `${data.runs.rows.length} runs: data, code, time`;
+  byId("provenance").querySelector("summary").textContent = `Each run: data, code, time (${data.runs.rows.length})`;
   byId("provenance").open = data.runs.rows.length <= 12;
   byId("commands").append(...data.commands.map((line) => make("li", line)));
   byId("environments").append(...data.environments.map((line) => make("li", line)));

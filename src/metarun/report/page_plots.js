@@ -8,9 +8,16 @@ function layout(more) {
   return {
     font: { family: "system-ui, Liberation Sans, Arial, sans-serif", size: 12, color: "#1a1a1a" },
     margin: { l: 60, r: 16, t: 12, b: 48 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff", hovermode: "closest",
-    legend: { orientation: "h", x: 0, y: -0.17, yanchor: "top", font: { size: 11.5 } },
+    height: 440,
     xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
   };
+}
+
+// A legend below takes as many rows as its names need, and leaves the frame its height.
+function below(id, names) {
+  const across = Math.max(1, Math.floor((byId(id).clientWidth - 80) / (52 + 6.7 * Math.max(0, ...names.map((name) => name.length)))));
+  const rows = Math.ceil(names.length / across);
+  return { height: 400 + 20 * rows, legend: { orientation: "h", x: 0, y: -0.19, yanchor: "top", font: { size: 11.5 } } };
 }
 
 function say(id, lines) {
@@ -18,7 +25,9 @@ function say(id, lines) {
 }
 
 function empty(id, why) {
+  byId(id).classList.add("empty");
   Plotly.react(id, [], layout({
+    height: 150,
     xaxis: { visible: false }, yaxis: { visible: false },
     annotations: [{ text: why, showarrow: false, x: 0.5, y: 0.5, xref: "paper", yref: "paper", font: { size: 14 } }],
   }), config);
@@ -70,10 +79,11 @@ function drawSupport() {
     };
   });
   const ticks = single ? entries.map((n) => entryName(n)) : found.sizes.map(sizeName);
+  byId("support").classList.remove("empty");
   Plotly.react("support", traces, layout({
     xaxis: { tickvals: ticks.map((_, place) => place), ticktext: ticks, title: { text: single ? "" : "support ratings (known before)" }, tickangle: single ? -40 : 0 },
     yaxis: { title: { text: `${found.label}, ${found.higher ? "higher" : "lower"} is better` }, range: cut ? cut.range : undefined },
-    showlegend: !single,
+    showlegend: !single, ...below("support", single ? [] : entries.map(legendName)),
   }), config);
   const out = cut ? entries.filter((n) => found.values[n].some((cell) => cell && (cell[0] === null || cut.bad * cell[0] > cut.limit))) : [];
   const above = entries.filter((n) => data.entries[n].end === "oracle" && cut && found.values[n].some((cell) => cell && (cell[0] < cut.range[0] || cell[0] > cut.range[1])));
@@ -93,6 +103,9 @@ function drawPairs() {
   const sign = found.higher ? -1 : 1;
   const order = [...entries].sort((a, b) => sign * (cellOf(b)[5][1] - cellOf(a)[5][1]));
   const inside = order.filter((n) => data.entries[n].end !== "oracle");
+  const reach = frame(inside.map((n) => [sign * cellOf(n)[5][1], cellOf(n)[5][2]]), false);
+  const far = Math.max(0.001, ...inside.map((n) => Math.abs(cellOf(n)[5][1]) + (cellOf(n)[5][2] || 0)));
+  const bound = reach && inside.length > 2 ? Math.min(far, Math.max(Math.abs(reach.range[0]), Math.abs(reach.range[1]))) : far;
   const traces = order.map((n, k) => {
     const [, difference, ci95, p] = cellOf(n)[5];
     const style = look(data.entries[n]);
@@ -100,13 +113,11 @@ function drawPairs() {
     const marker = { ...style.marker, symbol: clear ? "circle" : "circle-open", size: 10 };
     return {
       type: "scatter", mode: "markers", x: [difference], y: [k], marker, showlegend: false, hoverinfo: "text",
-      error_x: { array: [ci95 || 0], thickness: clear ? 2.5 : 1.2, width: 4, color: data.entries[n].color },
+      error_x: { array: [ci95 || 0], visible: Math.abs(difference) <= 1.08 * bound, thickness: clear ? 2.5 : 1.2, width: 4, color: data.entries[n].color },
       text: [`${entryName(n)}<br>${short(difference)}${half(ci95)}, ${probability(p)} after Holm's correction`],
     };
   });
-  const reach = frame(inside.map((n) => [sign * cellOf(n)[5][1], cellOf(n)[5][2]]), false);
-  const far = Math.max(0.001, ...inside.map((n) => Math.abs(cellOf(n)[5][1]) + (cellOf(n)[5][2] || 0)));
-  const bound = reach && inside.length > 2 ? Math.min(far, Math.max(Math.abs(reach.range[0]), Math.abs(reach.range[1]))) : far;
+  byId("pairs").classList.remove("empty");
   Plotly.react("pairs", traces, layout({
     xaxis: { title: { text: `difference in ${found.label}: ${found.higher ? "right" : "left"} of 0 is better` }, range: [-1.08 * bound, 1.08 * bound] },
     yaxis: { tickvals: order.map((_, k) => k), ticktext: order.map(legendName), range: [-0.7, order.length - 0.3], tickfont: { size: order.length > 24 ? 9 : 12 } },
@@ -117,7 +128,7 @@ function drawPairs() {
       const right = difference > 0;
       return [{ x: right ? 1 : 0, xref: "paper", xanchor: right ? "right" : "left", y: k, showarrow: false, text: right ? `${short(difference)} ▶` : `◀ ${short(difference)}`, font: { color: data.entries[n].color } }];
     }),
-    height: Math.max(470, 90 + 17 * order.length),
+    height: Math.max(440, 90 + 17 * order.length),
   }), config);
   const out = order.filter((n) => Math.abs(cellOf(n)[5][1]) > 1.08 * bound);
   say("pairs-note", [
@@ -155,11 +166,12 @@ function drawScatter() {
     text: [`${entryName(n)}<br>${found.label} ${short(cellOf(n)[0])}${half(cellOf(n)[1])}<br>${data.costs[state.cost]}: ${amount(data.entries[n].cost[state.cost])}`],
   }));
   const base = all.filter((n) => data.entries[n].reference && !entries.includes(n));
+  byId("scatter").classList.remove("empty");
   Plotly.react("scatter", traces, layout({
     xaxis: { type: "log", title: { text: data.costs[state.cost] + (state.cost.startsWith("method") ? "" : ", mean of a run") } },
     yaxis: { title: { text: found.label + at() } },
     shapes: base.map((n) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: cellOf(n)[0], y1: cellOf(n)[0], line: { color: "#000", dash: "dash", width: 1.3 } })),
-    showlegend: true,
+    showlegend: true, ...below("scatter", entries.map(legendName)),
   }), config);
   const without = all.filter((n) => !entries.includes(n) && !base.includes(n));
   say("scatter-note", [
@@ -179,6 +191,7 @@ function curveOptions() {
   const names = [...kinds.keys()].sort((a, b) => b.startsWith("training") - a.startsWith("training"));
   state.curves = names;
   state.curve = Math.max(0, names.findIndex((name) => !name.endsWith("of pretrain")));
+  byId("curves").parentNode.hidden = !names.length;
   options(byId("curve"), names.map((name, n) => [n, name]), state.curve);
 }
 
@@ -198,9 +211,11 @@ function drawCurves() {
       hovertemplate: `${label}<br>%{x}: %{y}<extra></extra>` };
   });
   const training = found[0].kind === "training";
+  byId("curves").classList.remove("empty");
   Plotly.react("curves", traces, layout({
     xaxis: { title: { text: training ? "optimiser step, rounds one after another" : "round" }, ...(training ? {} : { dtick: 1 }) },
     yaxis: { title: { text: training ? "training loss" : `${found[0].metric} on validation tasks` } }, showlegend: true,
+    ...below("curves", traces.map((trace) => trace.name)),
   }), config);
   say("curves-note", ["Means over the runs of a group."]);
 }

@@ -28,7 +28,7 @@ SLOW = [
 
 SLOWLAB = {
     "METARUN_CONF": str(HERE / "slowlab" / "conf"), "METARUN_TRUST": "slowlab", "PYTHONWARNINGS": "",
-    "PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}",
+    "PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}", "MASTER_ADDR": "127.0.0.1",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metarun import stopping
 from metarun.errors import MetarunError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from metarun.commandline import CommandLine
 
 VERBS = ("list", "show", "data", "report", "recommend", "update")
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT = 2
 _code = 0
 """The exit code of a single run that Hydra has started."""
 _beside: str | None = None
@@ -27,7 +28,7 @@ _beside: str | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command says and return its exit code: 0, 1 (a crash), 2 (bad input), 130 (Ctrl-C)."""
+    """Do what the command says; return its exit code: 0, 1 (a crash), 2 (bad input), 130 (Ctrl-C), 128 + a signal."""
     words = list(sys.argv[1:] if argv is None else argv)
     _printable()
     return _answered(_dispatch, words, argv is None)
@@ -45,17 +46,20 @@ def job(words: Sequence[str]) -> int:
 def _answered(do: Callable[[list[str]], int], words: list[str], leaving: bool) -> int:
     """Turn what ends a command into its exit code, with a line that says why."""
     try:
-        return do(words)
+        with stopping.listening():
+            return do(words)
     except MetarunError as error:
-        if _interrupted(error):
-            return _stopped(words, leaving)
+        number = stopping.asked(error)
+        if number:
+            return _stopped(words, leaving, number)
         _complain(error)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        return _stopped(words, leaving)
+    except KeyboardInterrupt as stop:
+        return _stopped(words, leaving, stopping.asked(stop) or signal.SIGINT)
     except SystemExit as stop:
-        if _interrupted(stop):
-            return _stopped(words, leaving)
+        number = stopping.asked(stop)
+        if number:
+            return _stopped(words, leaving, number)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -174,7 +178,7 @@ def _alone(words: list[str]) -> None:
 
         run(cfg)
     except MetarunError as error:
-        if _interrupted(error):
+        if stopping.asked(error):
             raise
         _complain(error)
         _code = BAD_INPUT
@@ -198,12 +202,12 @@ def _one_of_a_sweep(words: list[str], number: int) -> float | None:
         base.ended.append(base.Outcome(job, "finished"))
         return objective(summary or {})
     except MetarunError as error:
-        if _interrupted(error):
+        if stopping.asked(error):
             raise
         base.ended.append(base.Outcome(job, "refused", str(error)))
         _complain(error)
     except Exception as error:
-        if _interrupted(error):
+        if stopping.asked(error):
             raise
         with log.open("a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
@@ -236,22 +240,17 @@ def _complain(error: MetarunError) -> None:
     print(f"metarun: {error}", file=sys.stderr)
 
 
-def _interrupted(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C lies behind an error: Lightning makes it an exit, a half-done clean-up anything."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _stopped(words: Sequence[str], leaving: bool) -> int:
-    if leaving:  # a second Ctrl-C has nothing left to stop
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _stopped(words: Sequence[str], leaving: bool, number: int) -> int:
+    if leaving:  # what comes now has nothing left to stop
+        for every in stopping.SIGNALS:
+            signal.signal(every, signal.SIG_IGN)
+    code, said = stopping.code(number), stopping.words(number)
     if words and words[0] in VERBS:
-        print("\nStopped.", file=sys.stderr)
-        return INTERRUPTED
+        print(f"\n{said}.", file=sys.stderr)
+        return code
     how = "The same command takes the run up where it was saved"
     if _beside:
         words = [*(word for word in words if not word.startswith("resume=")), f"hydra.run.dir={_beside}"]
         how = "This takes the run up where it was saved"
-    print(f"\nStopped. {how}: {shlex.join(['metarun', *words])}", file=sys.stderr)
-    return INTERRUPTED
+    print(f"\n{said}. {how}: {shlex.join(['metarun', *words])}", file=sys.stderr)
+    return code

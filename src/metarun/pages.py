@@ -42,13 +42,25 @@ EXAMPLES = (
     ("metarun -m +experiment=movielens_maml strategy=meta/maml,meta/ridge seed=0,1,2", "-m runs every combination"),
     ("metarun +experiment=movielens_maml tuned.maml.inner_lr=0.3", "a value of one method, in every run that has it"),
 )
+_SWEEPS = (
+    (
+        "-m ... strategy=meta/maml,meta/ridge seed=0,1,2",
+        "every combination; what is finished is skipped",
+    ),
+    ("-m ... hydra/launcher=joblib", "side by side on this machine, hydra.launcher.n_jobs at a time"),
+    ("... hydra/launcher=submitit_slurm", "as jobs of a SLURM cluster; metarun show hydra/launcher/submitit_slurm"),
+    (
+        "... +sweep=pretraining",
+        "a search by validation values (Optuna) over a ready space, or x=interval(.01,.1)",
+    ),
+)
 _SHELL = (
     ("METARUN_DATA", "folder of datasets (else ~/.cache/metarun/data)"),
     ("METARUN_CONF", "folder of your own configs: backbone/mine.yaml is backbone=mine; yours win over ours"),
     ("METARUN_TRUST", "your own packages whose classes a config may name, as mylab,theirlab"),
 )
 _FLAGS = (
-    ("-m", "a sweep: values separated by commas, every combination is a run"),
+    ("-m, --dry-run", "a sweep; its jobs as a table, none of them run"),
     ("-c job", "print the composed config and stop"),
     ("--version, --hydra-help", "versions; the flags of Hydra, which composes the runs"),
 )
@@ -78,6 +90,7 @@ def guide() -> None:
     console.print("[bold]metarun[/] [cyan]VERB ...[/]                                       anything else\n")
     _section(console, "Verbs", "", _VERBS)
     _section(console, "Runs", "", EXAMPLES)
+    _section(console, "Sweeps", "many runs from one command", _SWEEPS)
     _section(console, "Groups", "GROUP=OPTION chooses one; * is the default", _groups())
     fields = ((f"{field.name}={_short(field.default)}", field.help) for field in schema(options.ROOT))
     _section(console, "Fields of every run", "those of an option: metarun show GROUP/NAME", tuple(fields))

@@ -254,7 +254,8 @@ class Pipeline:
         """Run a stage's loop."""
         seconds = fit(
             stage, batch, steps, self.store.place(key), name,
-            trainer=self.cfg.trainer, save_every=self.cfg.pipeline.save_every, clip=clip,
+            trainer=self.cfg.trainer, save_every=self.cfg.pipeline.save_every,
+            save_minutes=self.cfg.pipeline.save_minutes, clip=clip,
             callbacks=self.watch.follow(key, name.split(",")[0], steps),
         )  # fmt: skip
         self.curve = stage.curve.gather()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from omegaconf import DictConfig
 
@@ -17,13 +18,16 @@ from metarun.errors import MetarunError
 from metarun.results import read_json
 
 SUMMARY, LOCK = "summary.json", ".lock"
+WAIT = "METARUN_WAIT"
+"""The variable that says how many seconds a run waits for another process to leave its folder; by default none."""
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Keep every other process out of a run's folder; the system itself lets go when this process dies, however.
 
-    A finished run is only read, so it is not locked.
+    A finished run is only read, so it is not locked. Where METARUN_WAIT says so, another process may have some time to
+    leave: a SLURM job that was requeued from a lost node, or a sweep started again, may meet the one before.
 
     Raises:
         MetarunError: another process works in it, or the folder cannot be written.
@@ -41,13 +45,7 @@ def hold(folder: Path) -> Iterator[None]:
         ) from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise MetarunError(
-                f"another process ({file.read().strip() or 'just started'}) is working in {folder}. "
-                "Wait until it has ended, or start a new run beside it with resume=never."
-            ) from None
+            _lock(file, folder)
         except OSError as error:
             print(f"{folder} cannot be locked ({error.strerror}): start no second run in it.", file=sys.stderr)
         file.truncate(0)
@@ -55,6 +53,36 @@ def hold(folder: Path) -> Iterator[None]:
         file.flush()
         atomic.sweep(folder)
         yield
+
+
+def _lock(file: TextIO, folder: Path) -> None:
+    """Lock the file of a folder. Raises MetarunError if another process still works there after METARUN_WAIT."""
+    wait = _patience()
+    until, announced = time.monotonic() + wait, False
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            other = file.read().strip() or "just started"
+        if time.monotonic() >= until:
+            raise MetarunError(
+                f"another process ({other}) is working in {folder}. "
+                "Wait until it has ended, or start a new run beside it with resume=never."
+            )
+        if not announced:
+            print(f"waiting up to {wait:.0f} s for another process ({other}) to leave {folder}", file=sys.stderr)
+            announced = True
+        time.sleep(0.2)
+
+
+def _patience() -> float:
+    """Return the seconds that METARUN_WAIT allows. Raises MetarunError where it is not a number."""
+    said = os.environ.get(WAIT) or "0"
+    try:
+        return float(said)
+    except ValueError:
+        raise MetarunError(f"{WAIT}={said}: give a number of seconds") from None
 
 
 def take_up(folder: Path, cfg: DictConfig, data: dict[str, Any]) -> dict[str, Any] | None:

@@ -22,11 +22,12 @@ OURS = ("joblib", "submitit_slurm")
 def register() -> None:
     """Tell Hydra of our launchers; a second call changes nothing."""
     from metarun.launchers.pool import Pool
+    from metarun.launchers.slurm import Slurm
 
     if importlib.util.find_spec(PACKAGE) is None:
         sys.modules[PACKAGE] = ModuleType(PACKAGE)
     home = sys.modules.setdefault(f"{PACKAGE}.metarun", ModuleType(f"{PACKAGE}.metarun"))
-    for launcher in (Pool,):
+    for launcher in (Pool, Slurm):
         setattr(home, launcher.__name__, launcher)
         Plugins.instance().register(launcher)
     stored = ConfigStore.instance().repo["hydra"]["launcher"]

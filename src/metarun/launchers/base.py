@@ -15,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from metarun.config import job_folder
+from metarun.errors import MetarunError
 from metarun.overrides import SPACE, group, parse
 from metarun.results import objective, read_json
 
@@ -70,9 +71,13 @@ class Launch(Launcher):
         if found:
             print(f"{len(found)} of {len(jobs)} jobs were finished before", file=sys.stderr)
         ended.extend(found)
-        for outcome in self.perform(waiting) if waiting else ():
-            ended.append(outcome)
-            print(line(outcome, len(ended)), file=sys.stderr, flush=True)
+        try:
+            for outcome in self.perform(waiting) if waiting else ():
+                ended.append(outcome)
+                print(line(outcome, len(ended)), file=sys.stderr, flush=True)
+        except MetarunError as error:  # Hydra would answer with a traceback
+            print(f"metarun: {error}", file=sys.stderr)
+            raise SystemExit(CODES["refused"]) from error
         return [returned(job) for job in jobs]
 
     @abstractmethod

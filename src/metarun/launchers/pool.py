@@ -77,7 +77,7 @@ def ended(work: Working) -> Outcome:
     seconds = time.monotonic() - work.began
     if code == 0 and (work.job.folder / SUMMARY).exists():
         return Outcome(work.job, "finished", found(work.job.folder, seconds), log)
-    state = {2: "refused", 130: "stopped"}.get(code or 0, "failed")
+    state = "refused" if code == 2 else "stopped" if (code or 0) > 128 else "failed"
     return Outcome(work.job, state, reason(code or 0, log), log)
 
 

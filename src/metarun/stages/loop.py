@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 
+from metarun import stopping
 from metarun.errors import MetarunError
 from metarun.stages.curve import Curve
 from metarun.store import LAST, read, write
@@ -101,22 +101,24 @@ class Whole(TorchCheckpointIO):
 
 
 class Guard(pl.Callback):
-    """Counts steps, saves every `every` steps and when asked to stop, and stops on a loss that is not a number."""
+    """Counts steps, saves when it is time to and when asked to stop, and stops on a loss that is not a number."""
 
-    def __init__(self, last: Path, every: int, name: str, steps: int) -> None:
-        self.last, self.every, self.name, self.steps = last, every, name, steps
+    def __init__(self, last: Path, every: int, name: str, steps: int, minutes: float = float("inf")) -> None:
+        """every, minutes: the most steps, and the most time, between two checkpoints."""
+        self.last, self.every, self.name, self.steps, self.minutes = last, every, name, steps, minutes
+        self.saved = time.monotonic()
         self.asked: int | None = None
 
     def ask(self, number: int, _frame: FrameType | None) -> None:
         """Remember a signal; a second Ctrl-C does not wait for the end of the step."""
-        if self.asked is not None:
-            raise KeyboardInterrupt(number)
-        self.asked = number
+        if self.asked is not None and number == signal.SIGINT:
+            raise stopping.Stopped(number)
+        self.asked = self.asked or number
 
     def on_train_start(self, *_: Any) -> None:
-        """Listen for Ctrl-C and for the end of the machine's time, where Python lets us: in the main thread."""
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
+        """Listen in place of Lightning, which has its own handlers by now; in the main thread, where Python lets us."""
+        if stopping.in_main_thread():
+            for number in stopping.SIGNALS:
                 signal.signal(number, self.ask)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
@@ -126,10 +128,16 @@ class Guard(pl.Callback):
             what = f"the loss is {float(pl_module.recent)}" if pl_module.has_loss else "the adapted state is not finite"
             raise self.diverged(pl_module, what)
         pl_module.record()
-        if self.asked is not None or (pl_module.position % self.every == 0 and pl_module.position < self.steps):
+        if self.asked is not None or self.due(pl_module.position):
             trainer.save_checkpoint(self.last)
+            self.saved = time.monotonic()
         if self.asked is not None:
-            raise KeyboardInterrupt(self.asked)
+            raise stopping.Stopped(self.asked)
+
+    def due(self, position: int) -> bool:
+        """Return whether it is time to save; after the last step the stage itself is kept."""
+        late = time.monotonic() - self.saved >= 60 * self.minutes
+        return position < self.steps and (late or position % self.every == 0)
 
     def on_train_end(self, _: pl.Trainer, pl_module: Any) -> None:
         """Refuse to hand on what the last step broke: its loss was taken before it."""
@@ -144,22 +152,14 @@ class Guard(pl.Callback):
         )
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
 @contextmanager
 def own_signals() -> Iterator[None]:
-    """Give the handlers back as they were, and turn Lightning's exit after Ctrl-C back into KeyboardInterrupt."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    try:
-        yield
-    except SystemExit as error:
-        raise KeyboardInterrupt from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                if handler is not None:  # None: it was not set from Python
-                    signal.signal(number, handler)
+    """Give the handlers back as they were, and turn Lightning's exit after a signal back into Stopped."""
+    with stopping.restored():
+        try:
+            yield
+        except SystemExit as error:
+            raise stopping.Stopped(stopping.asked(error) or signal.SIGINT) from error
 
 
 def fit(
@@ -171,6 +171,7 @@ def fit(
     *,
     trainer: DictConfig,
     save_every: int,
+    save_minutes: float = float("inf"),
     clip: float | None = None,
     callbacks: Sequence[pl.Callback] = (),
 ) -> float:
@@ -180,7 +181,7 @@ def fit(
         MetarunError: the loss is not a number, or the checkpoint cannot be written or read.
     """
     last = folder / LAST
-    guard = Guard(last, save_every, name, steps)
+    guard = Guard(last, save_every, name, steps, save_minutes)
     stage.began = time.monotonic()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings(), own_signals():

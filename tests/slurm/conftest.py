@@ -1,0 +1,60 @@
+"""A real SLURM on this machine, and what a run leaves that nothing disturbs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import Fakes
+from on_cluster import HERE, SCRIPT, SLOW, Cluster, free_port, shell
+from small_run import bits, command, folder_of
+
+from metarun.launchers import slurm
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Six nodes of four cores that do not exist."""
+    if os.geteuid() or sys.platform != "linux" or not (shutil.which("slurmctld") or shutil.which("apt-get")):
+        pytest.skip("a local SLURM needs root, Linux, and SLURM or apt-get")
+    folder = Path(tempfile.mkdtemp(prefix="metarun-slurm-"))
+    shape = ["--nodes", "6", "--cpus", "4", "--dir", str(folder), "--port", str(free_port())]
+    up = subprocess.run([str(SCRIPT), "up", *shape], capture_output=True, text=True, timeout=250, check=False)
+    if up.returncode:
+        pytest.skip(f"no local SLURM: {up.stderr.strip().splitlines()[-1:]}")
+    yield Cluster(folder)
+    down = subprocess.run([str(SCRIPT), "down", "--dir", str(folder)], timeout=120, check=False)
+    assert down.returncode == 0
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def left_alone(few_ratings: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the slow run leaves on this machine where nothing disturbs it."""
+    home = tmp_path_factory.mktemp("left_alone")
+    variables = {
+        "METARUN_CONF": str(HERE / "slowlab" / "conf"), "METARUN_TRUST": "slowlab",
+        "SLOWLAB_STEPS": str(home / "slow"), "SLOWLAB_PAUSE": "0",
+    }  # fmt: skip
+    words = [*SLOW, f"paths.data={few_ratings}", f"paths.outputs={home}/outputs"]
+    code, text = command(words, home, changes=[partial(shell, variables)])
+    assert code == 0, text
+    return bits(folder_of(home))
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    """Commands of a cluster that is not there."""
+    folder = tmp_path / "fakes"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}/bin:/usr/bin:/bin")
+    monkeypatch.setattr(slurm, "PATIENCE", 0.0)
+    return Fakes(folder)

@@ -1,0 +1,86 @@
+"""On a real SLURM: whatever ends a job early, it goes back into the queue and ends with the bits of one left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from on_cluster import SAVE_EVERY, STEPS, Cluster, OnCluster, kill, lose_node
+from small_run import differing
+
+pytestmark = pytest.mark.slow
+ALONE = "+hydra.launcher.additional_parameters.exclusive=true"
+
+
+@pytest.fixture(scope="module")
+def disturbed(
+    cluster: Cluster, few_ratings: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, OnCluster]]:
+    """Runs under way at the same time, each disturbed in its own way as soon as it trains."""
+    home = tmp_path_factory.mktemp("disturbed")
+
+    def start(name: str, pause: float, *words: str) -> OnCluster:
+        return OnCluster(cluster, home / name, few_ratings, pause, *words)
+
+    runs = {
+        "lost": start("lost", 0.3, ALONE),
+        "slurmd": start("slurmd", 0.7, ALONE),
+        "preempted": start("preempted", 0.3, ALONE, "hydra.launcher.partition=low"),
+        "USR1": start("USR1", 0.3),
+        "USR2": start("USR2", 0.3),
+        "TERM": start("TERM", 0.3),
+    }
+    for name, run in runs.items():
+        run.reach(7)
+        if name == "lost":
+            run.reach(SAVE_EVERY + 3)
+            lose_node(cluster, node_of(run), run.ticket())
+        elif name == "slurmd":
+            kill(int((cluster.folder / "run" / f"slurmd.{node_of(run)}.pid").read_text()))
+        elif name == "preempted":
+            cluster.ask("sbatch", "-w", node_of(run), "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
+        else:
+            cluster.ask("scancel", f"--signal={name}", run.ticket())
+    yield runs
+    for run in runs.values():
+        run.abandon()
+
+
+def node_of(run: OnCluster) -> str:
+    """Return the node where a run's job is."""
+    return run.cluster.job(run.ticket())["NodeList"]
+
+
+@pytest.mark.parametrize("name", ["USR1", "USR2", "TERM", "preempted"])
+def test_a_job_told_to_leave_repeats_nothing(
+    name: str, disturbed: dict[str, OnCluster], left_alone: dict[str, Any]
+) -> None:
+    run = disturbed[name]
+    found = run.end()
+    assert int(run.cluster.job(run.ticket())["Restarts"]) == 1, run.told()
+    assert differing(found, left_alone) == []
+    steps = run.steps()
+    assert len(set(steps)) == 2, "two processes have worked on it"
+    assert len(steps) == STEPS, "the step under way was saved"
+    assert "saved, and back in the queue" in run.told()
+
+
+def test_a_node_whose_slurmd_dies_loses_nothing(disturbed: dict[str, OnCluster], left_alone: dict[str, Any]) -> None:
+    """Its process goes on, unseen, and keeps the one that takes its place out of the folder."""
+    run = disturbed["slurmd"]
+    found = run.end()
+    assert differing(found, left_alone) == []
+    assert len(run.steps()) <= STEPS + SAVE_EVERY, run.told()
+
+
+def test_a_node_that_is_lost_costs_what_was_not_saved(
+    disturbed: dict[str, OnCluster], left_alone: dict[str, Any]
+) -> None:
+    run = disturbed["lost"]
+    found = run.end()
+    assert int(run.cluster.job(run.ticket())["Restarts"]) == 1, run.told()
+    assert differing(found, left_alone) == []
+    assert len(set(run.steps())) == 2
+    assert STEPS < len(run.steps()) <= STEPS + SAVE_EVERY, run.told()

@@ -66,7 +66,7 @@ def grow_in_meta() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_the_reason(number: signal.Signals, words: list[str], tmp_path: Path) -> None:
-    assert command(words, tmp_path, changes=[Asked(number)])[0] == 130
+    assert command(words, tmp_path, changes=[Asked(number)])[0] == 128 + number
     (entry,) = attempts(tmp_path)
     assert entry["exit"] == f"stopped by {number.name}"
 

@@ -108,3 +108,20 @@ def test_another_loss_of_two_processes_is_noticed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(bench, "run", lambda contender, args: (1.0, [1.0, 1.0 + 2e-5 * (contender.processes - 1)]))
     with pytest.raises(SystemExit, match="not the same arithmetic: 2 processes of 1 thread"):
         bench.main(["--quick"])
+
+
+def test_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from run_folders import write_run
+
+    pytest.importorskip("plotly")
+    bench = script("bench_report", monkeypatch)
+    monkeypatch.setattr(bench, "REPORT", 600.0)
+    monkeypatch.setattr(bench, "opened", lambda page: [(page.name, page.exists())])
+    errors = {"baseline/ridge": (0.8, 1.0), "meta/maml": (0.7, 0.9)}
+    run = write_run(tmp_path / "run", ["strategy=meta/maml"], errors, leaves={"pipeline": {"meta": {"lr": 0.1}}})
+    (run / "metrics.jsonl").write_text("")
+    assert bench.main([str(run), "--runs", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "the CSV has 4 rows" in out
+    assert "reached: report over 4 runs with page and CSV" in out
+    assert "reached: page.html" in out

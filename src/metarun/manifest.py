@@ -21,7 +21,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from metarun import machine, memory, ranks
+from metarun import machine, memory, ranks, stopping
 from metarun.errors import MetarunError
 from metarun.results import read_json, write_json
 
@@ -125,17 +125,12 @@ def start(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> Attempt:
 def reason(error: BaseException) -> str:
     """Return why an attempt ended with this error, in one line.
 
-    >>> reason(KeyboardInterrupt(signal.SIGTERM)), reason(ValueError("no"))
-    ('stopped by SIGTERM', 'failed: ValueError: no')
+    >>> reason(KeyboardInterrupt()), reason(ValueError("no"))
+    ('stopped by SIGINT', 'failed: ValueError: no')
     """
-    behind: BaseException | None = error
-    while behind is not None:  # Lightning makes Ctrl-C an exit, and only one of the chain may know the signal
-        if isinstance(behind, KeyboardInterrupt) and behind.args:
-            said = behind.args[0]
-            return said if isinstance(said, str) else f"stopped by {signal.Signals(said).name}"
-        behind = behind.__cause__ or behind.__context__
-    if isinstance(error, KeyboardInterrupt):
-        return "stopped by SIGINT"
+    number = stopping.asked(error)
+    if number is not None:
+        return f"stopped by {signal.Signals(number).name}"
     if memory.exhausted(error):
         return f"failed: {memory.complaint(error)}"
     line = (str(error).splitlines() or [""])[0]

@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarun import atomic
+from metarun.arrays import read_npz
 from metarun.errors import MetarunError
 from metarun.metrics.interval import Estimate, estimate, paired
 
@@ -59,11 +61,14 @@ def reported(scores: Iterable[Score]) -> list[tuple[Score, str, NDArray[np.float
     Raises ValueError for a method judged twice, for ids and values that do not match, and for ids that repeat.
     """
     kept: dict[tuple[object, ...], Score] = {}
+    single: dict[int, bool] = {}
     for score in scores:
         key = (*score.place, score.metric)
         if key in kept:
             raise ValueError(f"judged twice: {key}")
-        if score.ids.shape != score.values.shape or len(np.unique(score.ids)) != len(score.ids):
+        if id(score.ids) not in single:  # scores of the same tasks share one array
+            single[id(score.ids)] = len(np.unique(score.ids)) == len(score.ids)
+        if score.ids.shape != score.values.shape or not single[id(score.ids)]:
             raise ValueError(f"one value per task: {len(score.ids)} ids, {len(score.values)} values in {key}")
         kept[key] = score
     found = []
@@ -186,10 +191,9 @@ def save_scores(path: Path, scores: Iterable[Score]) -> None:
 def load_scores(path: Path) -> list[Score]:
     """Return what `save_scores` wrote, in its order; raises MetarunError for a file that is missing or broken."""
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            cache = {name: arrays[name] for name in arrays.files}
-            lines = [json.loads(str(line)) for line in cache["index"]]
-            return [Score(**line | {key: cache[line[key]] for key in ("ids", "values")}) for line in lines]
+        cache = read_npz(Path(path))
+        lines = [json.loads(str(line)) for line in cache["index"]]
+        return [Score(**line | {key: cache[line[key]] for key in ("ids", "values")}) for line in lines]
     except (
         OSError,
         EOFError,
@@ -197,6 +201,7 @@ def load_scores(path: Path) -> list[Score]:
         LookupError,
         TypeError,
         AttributeError,
+        struct.error,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

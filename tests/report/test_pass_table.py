@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from metarun.report import screen
 from metarun.report.block_plot import block_plot
 from metarun.report.passes import pass_table, pass_verdict
-from metarun.results import write_json
 
 PROTOCOL = "prequential/chunk=1/delay=0/from=0.1"
 VALUES = {
@@ -74,16 +71,3 @@ def test_what_diverged_is_said_and_drawn_without(summary: dict[str, Any], tmp_pa
     assert "without a paired comparison" in pass_verdict(summary)
     block_plot(summary, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_several_passes_have_a_table_each_and_lines_in_the_csv(summary: dict[str, Any], tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        one = copy.deepcopy(summary) | {"dataset": f"toy {name}"}
-        write_json(tmp_path / name / "summary.json", one)
-    console = Console(file=io.StringIO(), width=80)
-    screen.report([tmp_path / "a", tmp_path / "b"], tmp_path / "x.csv", console)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "toy a: each rating" in text
-    assert "toy b: each rating" in text
-    lines = (tmp_path / "x.csv").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 1 + 2 * 2 * len(VALUES)

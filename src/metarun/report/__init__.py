@@ -1,9 +1,12 @@
 """What a run leaves for a reader: tables, one sentence, plots, and a comparison over runs.
 
-Everything is made from summary.json alone (see report/summary.py), so a finished run can be shown again at any time.
+One run is shown from its summary.json alone (see report/summary.py), at any time. Several are compared from their
+task_scores.npz: reading.py (folders), groups.py (replicates), views.py (what was tested), pooled.py and contrast.py
+(the numbers), then comparison.py (terminal), sheet.py (CSV) and page.py (HTML).
 """
 
+from metarun.report.groups import Asked
 from metarun.report.runs import find_run, find_runs
 from metarun.report.screen import report, show
 
-__all__ = ["find_run", "find_runs", "report", "show"]
+__all__ = ["Asked", "find_run", "find_runs", "report", "show"]

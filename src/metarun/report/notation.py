@@ -14,7 +14,7 @@ LABELS = {
 HIGHER_IS_BETTER = ("ndcg", "precision", "recall", "f1", "map", "mrr", "hit", "coverage")
 ENDS = {"random": -2, "popularity": -1, "oracle": 1}
 """What frames a ranking, and where it stands: below the methods or above them."""
-ASCII = {"±": "~", "·": "|", "°": "o", "→": "#", "≥": ">=", "≤": "<="}
+ASCII = {"±": "~", "≈": "=", "·": "|", "°": "o", "→": "#", "≥": ">=", "≤": "<="}
 
 
 def family(method: str) -> str:

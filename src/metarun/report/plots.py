@@ -15,15 +15,8 @@ from matplotlib.lines import Line2D
 
 from metarun import atomic
 from metarun.report import notation
+from metarun.report.palette import GREYS, HUES
 
-# One hue per family, told apart within it by shade and marker; safe for the common colour deficiencies.
-HUES = {
-    "transfer": ("#1f6fb4", "#6cb0e6", "#0b3c66"),
-    "online": ("#1a8a5a", "#7cc7a2", "#0b4d31"),
-    "adaptive": ("#e08a00", "#f5bf62", "#8a5500"),
-    "meta": ("#c2185b", "#7b3fb5", "#e8432e", "#4a1a7a", "#f0709f"),
-}
-GREYS = ("#8c8c8c", "#a8a8a8", "#707070", "#5a5a5a", "#b8b8b8", "#7d7d7d")
 DASHES = ((4, 2), (1, 1.5), (6, 2, 1, 2), (3, 1.2, 1, 1.2, 1, 1.2), (8, 3), (2, 2))
 MARKERS = "osD^vP"
 Style = dict[str, Any]

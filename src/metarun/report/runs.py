@@ -38,7 +38,7 @@ def _one(ref: str, outputs: Path, runs: list[Path]) -> list[Path]:
             raise MetarunError(f"no run in {outputs} yet: start one, or name another folder with paths.outputs=FOLDER.")
         return runs[-1:]
     # A folder of the same name without a run in it does not hide an experiment.
-    for folder in (Path(ref), outputs / ref):
+    for folder in (Path(ref), outputs / ref) if ref else ():
         if _is_run(folder):
             return [folder]
         inside = _below(folder)

@@ -66,7 +66,7 @@ def test_so_they_do_under_other_losses(case: str, done: Home) -> None:
     close(done(case, 1), done(case, 2))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_three_processes_share_what_does_not_divide_by_three(done: Home) -> None:
     close(done("ridge", 1), done("ridge", 3), number=2)
 
@@ -86,8 +86,8 @@ def test_only_the_first_one_judges_adapts_and_writes(done: Home) -> None:
     ("number", "kill"),
     [
         (1, Kill("step", "1-meta", 13)),
-        pytest.param(0, Kill("step", "1-pretrain", 8), marks=pytest.mark.slow),
-        pytest.param(0, Kill("call", "Judge.validation", 3), marks=pytest.mark.slow),
+        pytest.param(0, Kill("step", "1-pretrain", 8), marks=pytest.mark.nightly),
+        pytest.param(0, Kill("call", "Judge.validation", 3), marks=pytest.mark.nightly),
     ],
 )
 def test_a_killed_process_ends_the_others_and_costs_no_bit(

@@ -14,7 +14,13 @@ EVERYTHING = [
     *SMALL, "trainer=smoke", "pipeline.rounds=2", "pipeline.meta.steps=5000", "pretrain.epochs=500",
     "strategy=[transfer/finetune,adaptive/fixed_share,online/sgd,meta/maml]", "dataset.supports=[0,3]",
 ]  # fmt: skip
-EXPERIMENTS = [name for name in options.names("experiment") if name.startswith("movielens")]
+OTHERS = ("movielens_online", "movielens_topn")
+"""Those whose stages or judging are of another kind; all of them run in .ci/nightly."""
+EXPERIMENTS = [
+    pytest.param(name, marks=pytest.mark.slow if name in OTHERS else pytest.mark.nightly)
+    for name in options.names("experiment")
+    if name.startswith("movielens")
+]
 
 
 def test_every_stage_takes_a_few_steps_and_the_results_say_so(few_ratings: Path, tmp_path: Path) -> None:
@@ -37,7 +43,6 @@ def test_every_stage_takes_a_few_steps_and_the_results_say_so(few_ratings: Path,
     assert bits(folder)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_runs(name: str, tmp_path: Path) -> None:
     version = "1m" if name == "movielens_melu" else "sample"

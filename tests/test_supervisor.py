@@ -82,6 +82,7 @@ def whole(few_ratings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_one_of_them_speaks_and_no_log_is_left(whole: Path) -> None:
     text = said(whole)
     assert text.count(f"1-meta (meta/maml): {STEPS} steps") == 1
@@ -113,6 +114,7 @@ def test_stopped_and_killed_it_ends_with_the_same_bits(whole: Path, few_ratings:
     assert not list(folder_of(tmp_path).glob("process-*.log"))
 
 
+@pytest.mark.slow
 def test_they_die_with_the_command(few_ratings: Path, tmp_path: Path) -> None:
     process = in_the_loop(words_of(tmp_path, few_ratings), tmp_path)
     process.kill()

@@ -41,7 +41,7 @@ def contest(
     chosen = build.strategies(cfg)
     methods = list(dict.fromkeys([*chosen, *cfg.evaluate.against, cfg.evaluate.reference]))
     rules = {method: rule_of(cfg, method) for method in methods}  # a missing package is told before any work
-    stream = WholeStream(data.ratings, cfg.evaluate.stream_start, cfg.evaluate.stream_blocks)
+    stream = WholeStream(data.ratings, cfg.evaluate.stream_start, cfg.evaluate.stream_blocks, cfg.trainer.steps)
     store = Store(folder / "checkpoints")
     watch.progress.expected = [key_of(method) for method in methods]
     found = {method: one_pass(cfg, data, stream, store, method, rule, watch) for method, rule in rules.items()}
@@ -95,7 +95,7 @@ def one_pass(
     }  # fmt: skip
     every = not method.startswith("baseline/")
     stage = Pass(rule, stream, context, cfg.evaluate.metric, every)
-    family, steps = method.split("/")[0], smoke.most(cfg, len(stream))
+    family, steps = method.split("/")[0], len(stream)
     stage.rate_key = f"the rates among the fields of strategy.{family} (metarun show strategy/{method})"
     seconds = fit(
         stage, stream.batch, steps, store.place(key), method,

@@ -116,10 +116,14 @@ class Judge:
         scores = []
         for support, choice in choices.items():
             with rule.set(choice.point), torch.no_grad():
-                number = min(len(tasks), self.most or len(tasks))
+                number = self.number(tasks)
                 found = self.protocol.values(rule, self.protocol.parts(rule, tasks, number), support)
             scores += self.scores(method, cell, support, found, tasks.user[:number])
         return scores
+
+    def number(self, tasks: Any) -> int:
+        """Return how many of a cell's test tasks are judged."""
+        return min(len(tasks), self.most or len(tasks))
 
     def scores(self, method: str, cell: str, support: int | None, found: dict[str, Tensor], ids: Tensor) -> list[Score]:
         """Return scores from values per task, less the tasks for which a list has no meaning."""
@@ -204,9 +208,10 @@ class Judge:
         views: list[Any] = [(cell, self.data.tasks("test", cell), self.supports) for cell in self.cells]
         warm = self.data.warm_tasks()
         for cell, tasks, supports in [*views, *([("warm", warm, [None])] if warm is not None else [])]:
-            for name, found in self.lists.references(tasks).items():
+            number = len(tasks) if cell == "warm" else self.number(tasks)
+            for name, found in self.lists.references(tasks, number).items():
                 for support in supports:
-                    scores += self.scores(f"baseline/{name}", cell, support, dict(found), tasks.user)
+                    scores += self.scores(f"baseline/{name}", cell, support, dict(found), tasks.user[:number])
         return scores
 
     def stream_losses(self, rule: Rule, streams: list[Stream]) -> dict[str, Tensor]:

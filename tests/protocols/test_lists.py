@@ -46,7 +46,7 @@ def test_lists_are_those_of_a_loop_over_users_and_items() -> None:
 def test_references_frame_every_list() -> None:
     data = toy()
     tasks, lists = data.tasks("test"), TopN(data, 6, None, 512, True)
-    found = lists.references(tasks)
+    found = lists.references(tasks, len(tasks))
     mean = {name: values["recall@6"].mean().item() for name, values in found.items()}
     assert mean["oracle"] == 1
     assert mean["random"] == pytest.approx(6 / (ITEMS - 14), abs=0.12)
@@ -62,7 +62,7 @@ def test_sampled_candidates_say_so_and_flatter() -> None:
     data = toy()
     tasks, full, sampled = data.tasks("test"), TopN(data, 4, None, 512, True), TopN(data, 4, 4, 512, True)
     assert sampled.name == "sampled/candidates=4 (biased)"
-    by_chance = [lists.references(tasks)["random"]["recall@4"].mean() for lists in (full, sampled)]
+    by_chance = [lists.references(tasks, len(tasks))["random"]["recall@4"].mean() for lists in (full, sampled)]
     assert by_chance[1] > by_chance[0]
     part = next(sampled.parts(None, tasks, 3))
     drawn = sampled.drawn(part, 3)

@@ -19,10 +19,10 @@ class WholeStream:
     The first `share` of them is what settings are chosen on; the rest is scored, in `blocks` equal blocks.
     """
 
-    def __init__(self, ratings: Ratings, share: float, blocks: int) -> None:
-        """Raise MetarunError where a row has no time, or nothing is left to score."""
+    def __init__(self, ratings: Ratings, share: float, blocks: int, steps: int | None = None) -> None:
+        """Raise MetarunError where a row has no time, or nothing is left to score; steps: cut short after so many."""
         need_times("stream", ratings)
-        total = len(ratings.user)
+        total = len(ratings.user) if steps is None else min(len(ratings.user), steps * ROWS)
         self.opening = int(share * total)
         if total - self.opening < blocks:
             raise MetarunError(
@@ -30,7 +30,7 @@ class WholeStream:
                 f"to score in evaluate.stream_blocks={blocks}: lower one of them"
             )
         # The rows come by user, time and the order of the file, and a stable sort keeps that where times are equal.
-        order = torch.from_numpy(np.argsort(ratings.time, kind="stable"))
+        order = torch.from_numpy(np.argsort(ratings.time, kind="stable")[:total])
         self.user, self.item, self.value = (
             torch.from_numpy(column).index_select(0, order) for column in (ratings.user, ratings.item, ratings.value)
         )

@@ -97,16 +97,16 @@ class TopN:
         kept[part.wanted[:, 0], part.wanted[:, 1]] = True
         return kept
 
-    def references(self, tasks: Any) -> dict[str, dict[str, Tensor]]:
-        """Return what lists by chance, by popularity and by the held-out items themselves reach."""
+    def references(self, tasks: Any, number: int) -> dict[str, dict[str, Tensor]]:
+        """Return what lists by chance, by popularity and by the held-out items reach on the first `number` tasks."""
         found: dict[str, list[dict[str, Tensor]]] = {"random": [], "popularity": [], "oracle": []}
-        for part in self.parts(None, tasks, len(tasks)):
-            key, number = part.task.context["key"], len(part.task.query.y)
-            ideal = torch.zeros(number, self.items)
+        for part in self.parts(None, tasks, number):
+            key, lists = part.task.context["key"], len(part.task.query.y)
+            ideal = torch.zeros(lists, self.items)
             ideal[part.wanted[:, 0], part.wanted[:, 1]] = 1
             orders = {
                 "random": combine(9, key[:, None], torch.arange(self.items)).float(),
-                "popularity": self.known.expand(number, -1).clone(),
+                "popularity": self.known.expand(lists, -1).clone(),
                 "oracle": ideal,
             }
             for name, order in orders.items():

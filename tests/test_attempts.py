@@ -49,6 +49,16 @@ def test_a_kill_leaves_what_was_known_at_the_last_save(words: list[str], tmp_pat
     assert all(one["seconds"] > 0 for one in cost.values())
 
 
+@pytest.mark.slow
+def test_a_kill_while_judging_leaves_what_was_known_at_the_end_of_the_stages(words: list[str], tmp_path: Path) -> None:
+    unsaved = [word for word in words if "save_every" not in word] + ["pipeline.save_every=10000"]
+    assert command(unsaved, tmp_path, Kill("call", "Judge.test", 1), [grow_in_meta])[0] == -signal.SIGKILL
+    (entry,) = attempts(tmp_path)
+    assert entry["exit"] is None
+    assert command(unsaved, tmp_path, Kill("call", "Judge.test", 1))[0] == -signal.SIGKILL
+    assert entry["peak_memory_mb"] > attempts(tmp_path)[1]["peak_memory_mb"] + 100
+
+
 def grow_in_meta() -> None:
     """Take 150 MB for the meta-update."""
     from metarun import pipeline
@@ -66,7 +76,7 @@ def grow_in_meta() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_the_reason(number: signal.Signals, words: list[str], tmp_path: Path) -> None:
-    assert command(words, tmp_path, changes=[Asked(number)])[0] == 130
+    assert command(words, tmp_path, changes=[Asked(number)])[0] == 128 + number
     (entry,) = attempts(tmp_path)
     assert entry["exit"] == f"stopped by {number.name}"
 

@@ -94,6 +94,11 @@ BAD = [
         "strategy.meta._target_=os.system: 'os' is not trusted; give a class of metarun",
     ),
     (["+backbone.x={_target_: os.system}"], "backbone.x._target_=os.system: 'os' is not trusted"),
+    (
+        ["logger.wandb.mode=online"],
+        "logger.wandb.mode=online: this run has no logger 'wandb'; choose it with logger=wandb",
+    ),
+    (["logger=tensorbord"], "logger=tensorbord: there is no logger 'tensorbord'. Did you mean 'tensorboard'?"),
     (["seed=0,1,2"], "seed=0,1,2: several values are a sweep, add -m: metarun -m seed=0,1,2"),
     (["hydra/launcher=basic"], "a launcher serves sweeps only, add -m: metarun -m hydra/launcher=basic"),
     (["hydra.searchpath=[file:///x]"], "name the folder of your own configs in METARUN_CONF instead"),

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 
 from metarun import machine, manifest, memory
 from metarun.errors import MetarunError
+from metarun.stopping import Stopped
 
 DATA = {"name": "movielens/1m", "synthetic": False, "checksum": "ab12"}
 
@@ -104,7 +105,7 @@ def test_a_broken_manifest_is_an_error(tmp_path):
     ("error", "line"),
     [
         (KeyboardInterrupt(), "stopped by SIGINT"),
-        (KeyboardInterrupt(signal.SIGTERM), "stopped by SIGTERM"),
+        (Stopped(signal.SIGTERM), "stopped by SIGTERM"),
         (MetarunError("the loss is nan"), "failed: the loss is nan"),
         (ValueError("two\nlines"), "failed: ValueError: two"),
     ],
@@ -120,7 +121,7 @@ def test_the_reason_of_the_end_is_kept(tmp_path, error, line):
 
 def test_the_signal_is_found_behind_an_exit():
     stop = SystemExit(1)  # as Lightning leaves
-    stop.__context__ = KeyboardInterrupt(signal.SIGUSR1)
+    stop.__context__ = Stopped(signal.SIGUSR1)
     assert manifest.reason(stop) == "stopped by SIGUSR1"
 
 
@@ -166,3 +167,12 @@ def test_another_logger_is_the_same_run(tmp_path):
     manifest.start(tmp_path, one, DATA)
     other = config(**{"composed.options": ["backbone/mf", "logger/wandb"], "logger": "wandb"})
     assert manifest.compare(tmp_path, other, DATA) == []
+
+
+def test_another_number_of_processes_is_a_warning(tmp_path, monkeypatch):
+    manifest.start(tmp_path, config(), DATA)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert manifest.compare(tmp_path, config(), DATA) == []
+    (warning,) = manifest.changed(tmp_path)
+    assert warning.startswith("since the last attempt processes: 1 -> 2: the last bits")

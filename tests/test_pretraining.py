@@ -42,6 +42,23 @@ def loss(task: Factorisation, seed: int = 0) -> Tensor:
     return task.loss(USER, {"item": ITEM}, RATING, CONTEXT, torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.parametrize("kind", ["mean", "half_sum"])
+def test_what_parts_of_a_batch_add_to_its_loss_is_its_loss(kind: str) -> None:
+    values, gradients = [], []
+    for parts in ([slice(None)], [slice(0, 2), slice(2, 3), slice(3, 3)]):
+        task = made(bias=True, loss=kind, drop=0.5, l2=0.1, bias_l2=0.2)
+        value = torch.zeros(())
+        for part in parts:
+            generator = torch.Generator().manual_seed(1)
+            value = value + task.loss(USER, {"item": ITEM}, RATING, CONTEXT, generator, part)
+        value.backward()
+        values.append(value.detach())
+        gradients.append([p.grad for p in task.parameters()])
+        assert task.rated.all()
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*gradients)
+
+
 def test_plain_half_sum_of_squares_by_hand() -> None:
     # p.q = 3, 2, 0 against 3, 5, 1: errors 0, 3, 1
     assert loss(made(bias=False)).item() == 0.5 * (0 + 9 + 1)

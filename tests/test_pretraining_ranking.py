@@ -32,6 +32,22 @@ def loss(task: Ranking, seed: int = 0) -> Tensor:
     return task.loss(USER, {"item": ITEM}, WEIGHT, {"features": torch.zeros(7, 3)}, draws(seed))
 
 
+@pytest.mark.parametrize("kind", ["bpr", "softmax", "implicit"])
+def test_what_parts_of_a_batch_add_to_its_loss_is_its_loss(kind: str) -> None:
+    values, gradients, context = [], [], {"features": torch.zeros(7, 3)}
+    for parts in ([slice(None)], [slice(0, 2), slice(2, 6), slice(6, 7), slice(7, 7)]):
+        torch.manual_seed(0)
+        task = made(f"objective.loss={kind}", "backbone.bias=true", share=2, l2=0.1, bias_l2=0.1, drop=0.4)
+        value = torch.zeros(())
+        for part in parts:
+            value = value + task.loss(USER, {"item": ITEM}, WEIGHT, context, draws(3), part)
+        value.backward()
+        values.append(value.detach())
+        gradients.append([p.grad for p in task.parameters()])
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize("share", [1, 2, 7])
 @pytest.mark.parametrize("kind", ["bpr", "softmax", "implicit"])
 @pytest.mark.parametrize("bias", ["true", "false"])

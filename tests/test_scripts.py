@@ -94,6 +94,22 @@ def test_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert "20 people" in capsys.readouterr().out
 
 
+def test_scaling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert script("bench_scaling", monkeypatch).main(["--quick"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rsplit("  ", 4)[0].strip() for line in lines[3:]] == [
+        "1 process of 1 thread", "2 processes of 1 thread", "1 process of 2 threads",
+    ]  # fmt: skip
+    assert len({line.split()[-1] for line in lines[3:]}) == 1
+
+
+def test_another_loss_of_two_processes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = script("bench_scaling", monkeypatch)
+    monkeypatch.setattr(bench, "run", lambda contender, args: (1.0, [1.0, 1.0 + 2e-5 * (contender.processes - 1)]))
+    with pytest.raises(SystemExit, match="not the same arithmetic: 2 processes of 1 thread"):
+        bench.main(["--quick"])
+
+
 def test_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from run_folders import write_run
 

@@ -203,6 +203,14 @@ def without_room() -> None:
     record_writer.RecordWriter.write = full
 
 
+def without_network() -> None:
+    """Let nobody answer where W&B is called."""
+    from metarun.trackers import weights_and_biases
+
+    weights_and_biases.PATIENCE = 3
+    os.environ |= {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0" * 40}
+
+
 BOTH = "logger=[tensorboard,wandb]"
 
 
@@ -229,6 +237,18 @@ def test_a_run_with_trackers_has_the_same_bits(
         rows = [json.loads(line) for line in undisturbed["metrics"]]
         mine = [(row["step"], pytest.approx(row["value"])) for row in rows if row["stage"] == "1-meta"]
         assert scalars(folder)["1-meta/loss"] == mine[:-1]
+
+
+@pytest.mark.slow
+def test_a_run_without_a_network_goes_on_without_wandb(
+    words: list[str], tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    online = ["logger=wandb", "logger.wandb.mode=online"]
+    code, text = command([*words, *online], tmp_path, changes=[without_network])
+    assert code == 0, text
+    (line,) = [line for line in text.splitlines() if line.startswith("warning: logger=")]
+    assert line.startswith("warning: logger=wandb failed (")
+    assert differing(bits_of(folder_of(tmp_path)), undisturbed) == []
 
 
 @pytest.mark.slow

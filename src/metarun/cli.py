@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metarun import stopping
+from metarun import ranks, stopping
 from metarun.errors import MetarunError
 
 if TYPE_CHECKING:
@@ -137,20 +137,28 @@ def _composed(line: CommandLine, checked: list[str]) -> list[str]:
 
 
 def _single(words: list[str]) -> int:
-    """Compose a single run, keep what it was composed of, and run it."""
-    from omegaconf import OmegaConf
-
-    from metarun import atomic, config
+    """Compose a single run, keep what it was composed of, and run it; of several processes the command has kept it."""
+    from metarun import config
 
     cfg = config.compose(words)
-    home = config.run_folder(cfg) / ".hydra"
-    kept = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "composed"])
-    atomic.write_text(home / "config.yaml", OmegaConf.to_yaml(kept))
-    atomic.write_text(home / "overrides.yaml", OmegaConf.to_yaml(words))
+    if ranks.first() and config.FOLDER not in os.environ:
+        _keep(cfg, words)
     from metarun.run import run
 
     run(cfg)
     return 0
+
+
+def _keep(cfg: DictConfig, words: list[str]) -> None:
+    """Write what a run was composed of, as Hydra does."""
+    from omegaconf import OmegaConf
+
+    from metarun import atomic, config
+
+    home = config.run_folder(cfg) / ".hydra"
+    kept = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "composed"])
+    atomic.write_text(home / "config.yaml", OmegaConf.to_yaml(kept))
+    atomic.write_text(home / "overrides.yaml", OmegaConf.to_yaml(words))
 
 
 def _job(_cfg: DictConfig) -> Any:
@@ -166,14 +174,18 @@ def _job(_cfg: DictConfig) -> Any:
 
 
 def _alone(words: list[str]) -> None:
-    """Run a single run; Hydra would print a traceback of what it is refused for."""
+    """Run a single run, here or in several processes; Hydra would print a traceback of what it is refused for."""
     global _beside, _code
-    from metarun import config
+    from metarun import config, supervisor
 
     try:
         cfg = config.compose(words)
+        folder = config.run_folder(cfg)
         if cfg.resume == "never":
-            _beside = str(config.run_folder(cfg))
+            _beside = str(folder)
+        if ranks.local(cfg):
+            _code = supervisor.run(words, cfg, folder)
+            return
         from metarun.run import run
 
         run(cfg)
@@ -241,10 +253,14 @@ def _complain(error: MetarunError) -> None:
 
 
 def _stopped(words: Sequence[str], leaving: bool, number: int) -> int:
+    from metarun.config import FOLDER
+
     if leaving:  # what comes now has nothing left to stop
         for every in stopping.SIGNALS:
             signal.signal(every, signal.SIG_IGN)
     code, said = stopping.code(number), stopping.words(number)
+    if FOLDER in os.environ or not ranks.first():  # the command that has started the processes speaks for them
+        return code
     if words and words[0] in VERBS:
         print(f"\n{said}.", file=sys.stderr)
         return code

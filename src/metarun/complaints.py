@@ -33,6 +33,8 @@ def unknown_key(typed: str, path: str, known: Mapping[str, Known]) -> str:
         line = _unknown_strategy(parts[1], known)
         if line:
             return f"{typed}: {line}"
+    if parts[0] == "logger" and len(parts) > 1 and parts[1] in options.names("logger"):
+        return f"{typed}: this run has no logger '{parts[1]}'; choose it with logger={parts[1]}"
     if parts[0] == "experiment":
         return f"{typed}: an experiment's file has to open with `# @package _global_`"
     inside = [name for name in known if name.startswith(f"{path}.")]

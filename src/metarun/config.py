@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ from metarun.validation import fields, validate
 __all__ = ["Field", "compose", "load_option", "run_folder", "run_id", "schema", "strategies", "validate"]
 
 MODULE = "pkg://metarun.conf"
+FOLDER = "METARUN_FOLDER"
+"""The variable that tells a process of metarun.supervisor the folder of its run."""
 _ELSEWHERE = ("resume", "paths", "logger", "hydra", "sweep")
 """What does not change a result, so it is no part of a run's id."""
 _NAMING = ("experiment", "name", "paths")
@@ -111,7 +114,12 @@ def _identity(overrides: Iterable[str]) -> list[str]:
 
 
 def run_folder(cfg: DictConfig) -> Path:
-    """Return the folder of this run: Hydra's, or outside of a command the one that Hydra would take."""
+    """Return the folder of this run: Hydra's, or outside of a command the one that Hydra would take.
+
+    One of several processes of a run is told by the command that has started it.
+    """
+    if FOLDER in os.environ:
+        return Path(os.environ[FOLDER])
     if HydraConfig.initialized() and not OmegaConf.is_missing(HydraConfig.get().runtime, "output_dir"):
         return Path(str(HydraConfig.get().runtime.output_dir))
     home = Path(str(cfg.paths.outputs)).expanduser() / str(cfg.name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from metarun import build
+from metarun import build, smoke
 from metarun.answers import export
 from metarun.cost import cost, model_facts
 from metarun.evaluate import STREAM, Choice, Judge
@@ -167,7 +167,12 @@ def assemble(
         "reference": cfg.evaluate.reference,
         "chain": build.strategies(cfg),
         "winner": min(strategies, key=lambda m: judge.sign * strategies[m]) if strategies else None,
-        "setting": {"split": cfg.dataset.split, "split_seed": cfg.dataset.split_seed, "seed": cfg.seed},
+        "setting": {
+            "split": cfg.dataset.split,
+            "split_seed": cfg.dataset.split_seed,
+            "seed": cfg.seed,
+            **smoke.setting(cfg),
+        },
         "cells": judge.cells,
         "unit": pipeline.data.unit,
         "validation": validation,

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from metarun import build
+from metarun import build, smoke
 from metarun.data.whole import WholeStream
 from metarun.errors import MetarunError
 from metarun.evaluate import grid
@@ -95,11 +95,11 @@ def one_pass(
     }  # fmt: skip
     every = not method.startswith("baseline/")
     stage = Pass(rule, stream, context, cfg.evaluate.metric, every)
-    family = method.split("/")[0]
+    family, steps = method.split("/")[0], smoke.most(cfg, len(stream))
     stage.rate_key = f"the rates among the fields of strategy.{family} (metarun show strategy/{method})"
     seconds = fit(
-        stage, stream.batch, len(stream), store.place(key), method,
-        trainer=cfg.trainer, save_every=cfg.pipeline.save_every, callbacks=watch.follow(key, method, len(stream)),
+        stage, stream.batch, steps, store.place(key), method,
+        trainer=cfg.trainer, save_every=cfg.pipeline.save_every, callbacks=watch.follow(key, method, steps),
     )  # fmt: skip
     rate = round(len(stream.user) / seconds)
     point = points[stage.choice]
@@ -180,7 +180,7 @@ def assemble(
         "metric": cfg.evaluate.metric,
         "reference": reference,
         "winner": min(strategies, key=lambda m: strategies[m]) if strategies else None,
-        "setting": {"split": cfg.dataset.split, "seed": cfg.seed},
+        "setting": {"split": cfg.dataset.split, "seed": cfg.seed, **smoke.setting(cfg)},
         "validation": validation if stream.opening else {},
         "test": {},
         "paired": {},
@@ -201,7 +201,7 @@ def assemble(
         "optimiser_steps": len(stream) * len(found),
         "cost": {method: {"seconds": round(one["seconds"], 3), "steps": len(stream)} for method, one in found.items()},
         "folder": str(folder),
-        "warnings": edges(tuned),
+        "warnings": smoke.warning(cfg) + edges(tuned),
     }  # fmt: skip
 
 

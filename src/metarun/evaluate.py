@@ -49,7 +49,11 @@ class Judge:
         vmapped: bool,
         rank_at: int = 20,
         candidates: int | None = None,
+        most: int | None = None,
     ) -> None:
+        """most: unseen tasks to judge on, None for all; fewer are for a check that it runs."""
+        self.most = most
+        validation_tasks = min(validation_tasks, most or validation_tasks)
         self.data, self.chunk, self.vmapped = data, chunk, vmapped
         self.supports: list[int] = data.supports
         self.cells: list[str] = data.cells
@@ -112,8 +116,9 @@ class Judge:
         scores = []
         for support, choice in choices.items():
             with rule.set(choice.point), torch.no_grad():
-                found = self.protocol.values(rule, self.protocol.parts(rule, tasks, len(tasks)), support)
-            scores += self.scores(method, cell, support, found, tasks.user)
+                number = min(len(tasks), self.most or len(tasks))
+                found = self.protocol.values(rule, self.protocol.parts(rule, tasks, number), support)
+            scores += self.scores(method, cell, support, found, tasks.user[:number])
         return scores
 
     def scores(self, method: str, cell: str, support: int | None, found: dict[str, Tensor], ids: Tensor) -> list[Score]:

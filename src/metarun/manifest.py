@@ -21,7 +21,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from metarun import machine, memory
+from metarun import machine, memory, ranks, stopping
 from metarun.errors import MetarunError
 from metarun.results import read_json, write_json
 
@@ -37,6 +37,8 @@ class Attempt:
     def __init__(self, folder: Path, content: dict[str, Any]) -> None:
         self.path, self.content = Path(folder) / NAME, content
         self.began, self.cpu = time.monotonic(), _cpu_seconds()
+        self.others = 0.0
+        """CPU seconds of the other processes of the run, known when they have done their part."""
 
     @property
     def last(self) -> dict[str, Any]:
@@ -51,7 +53,7 @@ class Attempt:
         """
         gpu = memory.gpu_peak()
         self.last.update(
-            cpu_seconds=round(_cpu_seconds() - self.cpu, 3),
+            cpu_seconds=round(_cpu_seconds() - self.cpu + self.others, 3),
             gpu_seconds=None if gpu is None else round(time.monotonic() - self.began, 3),
             peak_memory_mb=memory.peak(),
             peak_gpu_memory_mb=gpu,
@@ -99,6 +101,7 @@ def start(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> Attempt:
         "peak_memory_mb": None,
         "peak_gpu_memory_mb": None,
         "threads": machine.threads(),
+        "processes": ranks.place().world,
         "hardware": machine.hardware(),
         "versions": machine.versions(),
         "code": machine.code(),
@@ -122,17 +125,12 @@ def start(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> Attempt:
 def reason(error: BaseException) -> str:
     """Return why an attempt ended with this error, in one line.
 
-    >>> reason(KeyboardInterrupt(signal.SIGTERM)), reason(ValueError("no"))
-    ('stopped by SIGTERM', 'failed: ValueError: no')
+    >>> reason(KeyboardInterrupt()), reason(ValueError("no"))
+    ('stopped by SIGINT', 'failed: ValueError: no')
     """
-    behind: BaseException | None = error
-    while behind is not None:  # Lightning makes Ctrl-C an exit, and only one of the chain may know the signal
-        if isinstance(behind, KeyboardInterrupt) and behind.args:
-            said = behind.args[0]
-            return said if isinstance(said, str) else f"stopped by {signal.Signals(said).name}"
-        behind = behind.__cause__ or behind.__context__
-    if isinstance(error, KeyboardInterrupt):
-        return "stopped by SIGINT"
+    number = stopping.asked(error)
+    if number is not None:
+        return f"stopped by {signal.Signals(number).name}"
     if memory.exhausted(error):
         return f"failed: {memory.complaint(error)}"
     line = (str(error).splitlines() or [""])[0]
@@ -167,7 +165,10 @@ def compare(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> list[str]
 def changed(folder: Path) -> list[str]:
     """Return a warning for each thing that may change the last bits since the last attempt: threads, versions, code."""
     last = load(folder)["attempts"][-1]
-    now = {"threads": machine.threads(), "versions": machine.versions(), "code": machine.code()}
+    now = {
+        "threads": machine.threads(), "processes": ranks.place().world,
+        "versions": machine.versions(), "code": machine.code(),
+    }  # fmt: skip
     lines = _differences(dict(_leaves({key: last[key] for key in now})), dict(_leaves(now)))
     return [f"since the last attempt {line}: the last bits of the results may differ" for line in lines]
 

@@ -20,6 +20,7 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
         raise MetarunError("dataset.tasks=items: the tasks of dataset.split=melu are users; use dataset.split=cells")
     check_passes(cfg, strategies)
     check_ranking(cfg, strategies)
+    check_devices(cfg)
     if split in ("warm_80_20", "recbole") and strategies:
         raise MetarunError(
             f"dataset.split={split} has no unseen users to adapt to, so "
@@ -40,6 +41,21 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
                 f"{key}={moves} adapts the rows of a whole task, which a stream does not know in advance: use "
                 f"{key}=head" + ("" if family in ("online", "adaptive") else ", or evaluate.prequential=false")
             )
+
+
+def check_devices(cfg: DictConfig) -> None:
+    """Raise MetarunError where processes would have nothing to do, or nobody can say how many there are."""
+    devices, nodes = OmegaConf.select(cfg, "trainer.devices"), OmegaConf.select(cfg, "trainer.nodes")
+    if devices == "auto" and OmegaConf.select(cfg, "trainer.accelerator") == "cpu":
+        raise MetarunError(
+            "trainer.devices=auto counts GPUs, which trainer.accelerator=cpu has not: give a number of processes"
+        )
+    tasks = OmegaConf.select(cfg, "pipeline.meta.tasks")
+    if isinstance(devices, int) and devices * nodes > tasks:
+        raise MetarunError(
+            f"trainer.devices={devices} on trainer.nodes={nodes} share pipeline.meta.tasks={tasks} tasks a step, less "
+            "than one each: raise pipeline.meta.tasks, or lower trainer.devices"
+        )
 
 
 def check_ranking(cfg: DictConfig, strategies: Sequence[str]) -> None:

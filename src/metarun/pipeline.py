@@ -8,22 +8,19 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
-from metarun import build
+from metarun import build, ranks, smoke
 from metarun.evaluate import Judge
 from metarun.rule import Batch, Rule
 from metarun.stages.curve import Point, rows
-from metarun.stages.fold import Online, Plan, Transfer, pooled
+from metarun.stages.fold import Online, Plan, Transfer, pooled, since
 from metarun.stages.loop import fit
 from metarun.stages.meta import Meta
 from metarun.stages.pretrain import Pretrain, Sweeps
-from metarun.store import Store, cpu
+from metarun.store import Store, Tensors, cpu, own
 from metarun.streams import start
 from metarun.tasks import encode
 from metarun.watch import Watch
-
-Tensors = dict[str, Tensor]
 
 RETRAINED = "baseline/retrained"
 
@@ -57,8 +54,7 @@ class Pipeline:
     def __post_init__(self) -> None:
         self.store = Store(self.folder / "checkpoints")
         self.plain = OmegaConf.to_container(self.cfg, resolve=True)
-
-    # ------------------------------------------------------------------ the loop
+        self.notes += smoke.warning(self.cfg)
 
     def run(self) -> dict[str, Product]:
         """Return what every method of the run is judged with."""
@@ -121,33 +117,36 @@ class Pipeline:
             self.notes.append(f"stopped before round {number}: {why}")
         return why is not None
 
-    # ------------------------------------------------------------------ the stages
-
     def pretrain(self, key: str, number: int, current: Tensors | None) -> Tensors:
         """Return the pretrained model of a round, from the current one where there is one."""
         self.source = key
-        found = self.store.load(key)
-        if found is None:
-            model = build.model(self.cfg, self.data.spec)
-            if current is not None:
-                model.load_state_dict(current)
-            task = build.pretraining(self.cfg, model, self.data.spec)
-            source = self.data.source(getattr(task, "rows", 1), int(self.cfg.seed), number)
-            task.begin(source.labels())
-            name = f"pretrain, round {number}"
-            if hasattr(task, "sweep"):
-                steps = task.sweeps
-                seconds = self.fit(Sweeps(task), lambda _: source, steps, key, name, clip=None)
-            else:
-                steps = task.epochs * len(source)
-                stage = Pretrain(task, steps, int(self.cfg.seed))
-                seconds = self.fit(stage, source.batch, steps, key, name, clip=None)
+        found = ranks.shared(lambda: self.store.load(key)) or self.source_stage(key, number, current)
+        self.count(key, found)
+        return dict(found["model"])
+
+    def source_stage(self, key: str, number: int, current: Tensors | None) -> dict[str, Any]:
+        """Pretrain and return what is kept: Adam's steps by all processes, sweeps by the first."""
+        model = build.model(self.cfg, self.data.spec)
+        if current is not None:
+            model.load_state_dict(current)
+        task = build.pretraining(self.cfg, model, self.data.spec)
+        source = self.data.source(getattr(task, "rows", 1), int(self.cfg.seed), number)
+        task.begin(source.labels())
+        sweeps, name = hasattr(task, "sweep"), f"pretrain, round {number}"
+        steps = smoke.most(self.cfg, task.sweeps if sweeps else task.epochs * len(source))
+
+        def left(seconds: float) -> dict[str, Any]:
             task.finish(source.users())
             users = self.data.columns.user_features
             content = {"model": cpu(model.state_dict()), "users": task.known({"features": users}).detach()}
-            found = self.finish(key, number, "pretrain", content, steps, seconds, None)
-        self.count(key, found)
-        return dict(found["model"])
+            return self.finish(key, number, "pretrain", content, steps, seconds, None)
+
+        if sweeps:
+            stage = Sweeps(task)
+            return ranks.shared(lambda: left(self.fit(stage, lambda _: source, steps, key, name, clip=None)))
+        there = source.to(ranks.device(self.cfg.trainer))
+        seconds = self.fit(Pretrain(task, steps, int(self.cfg.seed)), there.batch, steps, key, name, clip=None)
+        return ranks.shared(lambda: left(seconds))
 
     def retrained(self) -> Tensors:
         """Return what pretraining from scratch makes of all rows so far, done again after each round."""
@@ -159,39 +158,50 @@ class Pipeline:
 
     def stage(self, key: str, method: str, number: int, start: Tensors, learned: Tensors | None) -> Product:
         """Run one strategy's stage from a model, or load what it left."""
-        found = self.store.load(key)
-        if found is None:
-            model = build.model(self.cfg, self.data.spec)
-            model.load_state_dict(start)
-            rule = build.rule(self.cfg, method, model)
-            if learned is None:
-                self.prepare(rule, number)
-            else:
-                rule.load_state_dict({**rule.state_dict(), **own(learned)})
-            family = method.split("/")[0]
-            run = {"meta": self.meta, "transfer": self.transfer}.get(family, self.online)
-            steps, seconds = run(key, method, number, rule)
-            value = self.validate(rule)
-            content = {"model": cpu(model.state_dict()), "rule": cpu(rule.state_dict()), "value": value}
-            found = self.finish(key, number, method, content, steps, seconds, value)
+        found = ranks.shared(lambda: self.store.load(key)) or self.strategy(key, method, number, start, learned)
         self.count(key, found)
         return Product(method, dict(found["model"]), dict(found["rule"]), float(found["value"]))
 
+    def strategy(self, key: str, method: str, number: int, start: Tensors, learned: Tensors | None) -> dict[str, Any]:
+        """Run a strategy's stage and return what is kept: the meta-update by all processes, the rest by the first."""
+        family = method.split("/")[0]
+        if family != "meta" and ranks.world() > 1:
+            return ranks.shared(lambda: self.strategy(key, method, number, start, learned))
+        model = build.model(self.cfg, self.data.spec)
+        model.load_state_dict(start)
+        rule = build.rule(self.cfg, method, model)
+        if learned is None:
+            self.prepare(rule, number)
+        else:
+            rule.load_state_dict({**rule.state_dict(), **own(learned)})
+        run = {"meta": self.meta, "transfer": self.transfer}.get(family, self.online)
+        steps, seconds = run(key, method, number, rule)
+
+        def left() -> dict[str, Any]:
+            value = self.validate(rule)
+            content = {"model": cpu(model.state_dict()), "rule": cpu(rule.state_dict()), "value": value}
+            return self.finish(key, number, method, content, steps, seconds, value)
+
+        return ranks.shared(left)
+
     def meta(self, key: str, method: str, number: int, rule: Rule) -> tuple[int, float]:
         """Train what the rule learns; a method on its own gets the steps of all rounds at once."""
-        outer = self.cfg.pipeline.meta
-        steps = outer.steps * (self.cfg.pipeline.rounds if key.startswith("own-") else 1)
-        tasks = self.data.train_tasks(number, self.cfg.pipeline.rounds, int(self.cfg.seed))
+        outer, device = self.cfg.pipeline.meta, ranks.device(self.cfg.trainer)
+        steps = smoke.most(self.cfg, outer.steps * (self.cfg.pipeline.rounds if key.startswith("own-") else 1))
+        tasks = self.data.train_tasks(number, self.cfg.pipeline.rounds, int(self.cfg.seed)).to(device)
+        mine = ranks.part(outer.tasks)
 
         def batch(step: int) -> Any:
-            return tasks.batch(torch.arange(step * outer.tasks, (step + 1) * outer.tasks))
+            first = step * outer.tasks
+            return tasks.batch(torch.arange(first + mine.start, first + mine.stop, device=device))
 
-        stage = Meta(rule, outer.lr, steps, self.cfg.trainer.vmap)
+        stage = Meta(rule, outer.lr, steps, self.cfg.trainer.vmap, (mine.stop - mine.start) / outer.tasks)
         return steps, self.fit(stage, batch, steps, key, f"{method}, round {number}", clip=outer.clip)
 
     def transfer(self, key: str, method: str, number: int, rule: Rule) -> tuple[int, float]:
         """Adapt one state on the pooled ratings of the round's users."""
         users = self.data.training_users(number, self.cfg.pipeline.rounds, since=since(key, number))
+        users = users[: smoke.most(self.cfg, len(users))]
 
         def batch(step: int) -> Batch:
             return pooled(rule, self.data.training_task(users[step]).support)
@@ -213,11 +223,10 @@ class Pipeline:
         plan = Plan(rule, streams, rule.chunk or 1)
         state = torch.utils._pytree.tree_map(lambda *leaves: torch.cat(leaves), *states)
         stage = Online(rule, state, method, shift, self.cfg.trainer.vmap)
-        seconds = self.fit(stage, plan.batch, len(plan), key, f"{method}, round {number}", clip=None)
+        steps = smoke.most(self.cfg, len(plan))
+        seconds = self.fit(stage, plan.batch, steps, key, f"{method}, round {number}", clip=None)
         rule.model.load_state_dict({**rule.model.state_dict(), **stage.committed()})
-        return len(plan), seconds
-
-    # ------------------------------------------------------------------ what they share
+        return steps, seconds
 
     def ready(self, method: str, product: Product) -> Rule:
         """Return a method's rule as it is judged: with what it learned, or prepared where it has no stage."""
@@ -285,13 +294,3 @@ class Pipeline:
         self.steps += found["steps"]
         self.seconds += found["seconds"]
         self.watch.passed(key, self.judge.told(found.get("value")))
-
-
-def since(key: str, number: int) -> int:
-    """Return the first round whose users a stage without tasks adapts on: its own, or all if it stands alone."""
-    return 1 if key.startswith("own-") else number
-
-
-def own(tensors: Tensors) -> Tensors:
-    """Return what a rule learned itself, without its model."""
-    return {name: value for name, value in tensors.items() if "model." not in name}

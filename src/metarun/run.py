@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from metarun import build, contest_stream, manifest, memory, report, resume
+from metarun import build, contest_stream, manifest, memory, ranks, report, resume, smoke
 from metarun.config import run_folder
 from metarun.contest import contest
 from metarun.evaluate import Judge
 from metarun.pipeline import Pipeline
-from metarun.watch import Watch, first_rank, watching
+from metarun.watch import Watch, watching
 
 
 @memory.told()
@@ -26,20 +27,35 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         MetarunError: the data cannot be had, the run in this folder was another one, a loss is not a number.
     """
     began = time.monotonic()
-    folder = Path(run_folder(cfg)).resolve()
     if cfg.trainer.threads is not None:
         torch.set_num_threads(cfg.trainer.threads)
+    ranks.join(cfg)
+    if ranks.first():
+        announce(cfg)
+    folder = ranks.shared(lambda: Path(run_folder(cfg)).resolve())
     data = build.dataset(cfg)
-    described = data.describe()
-    with resume.hold(folder):
-        summary = resume.take_up(folder, cfg, described) or attempt(cfg, data, folder, described, began)
-    report.show(summary)
+    described = ranks.shared(data.describe)  # what has to be fetched or made is there when the others look
+    with resume.hold(folder) if ranks.first() else nullcontext():
+        summary = ranks.shared(lambda: resume.take_up(folder, cfg, described))
+        summary = summary or attempt(cfg, data, folder, described, began)
+    if ranks.first():
+        report.show(summary)
     return summary
+
+
+def announce(cfg: DictConfig) -> None:
+    """Say where the run computes if the config leaves that open, and that a check is no result."""
+    if cfg.trainer.accelerator == "auto":
+        on = ranks.device(cfg.trainer)
+        what = "the CPU, torch finds no GPU" if on.type == "cpu" else f"the GPU {torch.cuda.get_device_name(on)}"
+        print(f"trainer.accelerator=auto: on {what}", file=sys.stderr)
+    for line in smoke.warning(cfg):
+        print(f"{line[0].upper()}{line[1:]}.", file=sys.stderr, flush=True)
 
 
 def attempt(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float) -> dict[str, Any]:
     """Do what is left of a run, with everybody looking on who should, and return its summary."""
-    written = manifest.attempt(folder, cfg, described) if first_rank() else nullcontext()
+    written = manifest.attempt(folder, cfg, described) if ranks.first() else nullcontext()
     with written as opened, watching(cfg, folder, opened) as watch:
         return work(cfg, data, folder, described, began, watch)
 
@@ -47,9 +63,9 @@ def attempt(cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any],
 def work(
     cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float, watch: Watch
 ) -> dict[str, Any]:
-    """Return the summary of what is left of a run."""
+    """Return the summary of what is left of a run; Adam's steps by all processes, the rest by the first."""
     if cfg.dataset.split == "stream":
-        return contest_stream.contest(cfg, data, folder, described, began, watch)
+        return ranks.shared(lambda: contest_stream.contest(cfg, data, folder, described, began, watch))
     for split in ("validation", "test"):  # too little to judge is told before anything is trained
         for cell in data.cells:
             data.tasks(split, cell)
@@ -62,7 +78,11 @@ def work(
         vmapped=cfg.trainer.vmap,
         rank_at=cfg.evaluate.rank_at,
         candidates=cfg.evaluate.candidates,
+        most=cfg.trainer.tasks,
     )
     pipeline = Pipeline(cfg, data, folder, judge, watch)
     products = pipeline.run()
-    return contest(pipeline, products, described, time.monotonic() - began)
+    others = ranks.total(torch.tensor(0.0 if ranks.first() else time.process_time()))
+    if watch.attempt is not None:
+        watch.attempt.others = float(others)
+    return ranks.shared(lambda: contest(pipeline, products, described, time.monotonic() - began))

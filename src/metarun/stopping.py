@@ -22,6 +22,10 @@ class Stopped(KeyboardInterrupt):
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.number = number
 
+    def __reduce__(self) -> tuple[type[Stopped], tuple[int]]:
+        """Let the other processes of a run be told."""
+        return Stopped, (self.number,)
+
 
 def asked(error: BaseException | None) -> int | None:
     """Return the signal behind an error, None where none is: Lightning makes it an exit, a clean-up anything."""

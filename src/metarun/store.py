@@ -17,6 +17,7 @@ from metarun.errors import MetarunError
 from metarun.results import write_jsonl
 
 MODEL, METRICS, LAST = "model.ckpt", "metrics.jsonl", "last.ckpt"
+Tensors = dict[str, Tensor]
 
 
 class Store:
@@ -50,11 +51,6 @@ class Store:
         return found
 
 
-def cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies on the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in tensors.items()}
-
-
 def in_order(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts 2-meta before 10-meta, and own-... behind both."""
     return [(int(part), "") if part.isdigit() else (2**31, part) for part in re.split(r"(\d+)", name) if part]
@@ -78,3 +74,13 @@ def read(path: Path) -> dict[str, Any]:
             f"cannot read {path} ({reason}): remove this file, and the same command does its stage again"
         ) from error
     return found
+
+
+def own(tensors: Tensors) -> Tensors:
+    """Return what a rule learned itself, without its model."""
+    return {name: value for name, value in tensors.items() if "model." not in name}
+
+
+def cpu(tensors: Tensors) -> Tensors:
+    """Return copies on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in tensors.items()}

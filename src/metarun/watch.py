@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +42,7 @@ class Watch:
         """Take note of a stage that is done, now or in an earlier attempt; value: as "rmse 0.9451"."""
         self.progress.done.append(stage)
         self.progress.value = value or self.progress.value
+        self.note()
 
     def validated(self, stage: str, step: int, metric: str, value: float) -> None:
         """Send the validation metric of a stage on."""
@@ -57,6 +57,12 @@ class Watch:
         self.progress.open(f"judging {method}", "", number, of)
         self.progress.doing, self.progress.value = "validation chooses, test is read once", ""
         self.view.refresh()
+        self.note()
+
+    def note(self) -> None:
+        """Bring the manifest up to date: a process killed by force, for its memory say, writes nothing more."""
+        if self.attempt is not None:
+            self.attempt.save()
 
     def finished(self, folder: Path, rows: Sequence[dict[str, Any]], model: dict[str, Any]) -> None:
         """Close the manifest of a run whose results are written, and send them on; rows: the lines of metrics.jsonl."""
@@ -97,11 +103,10 @@ class Following(pl.Callback):
         self.sent = self.watch.followers.curve(self.stage, stage.curve.gather(), self.sent)
 
     def on_save_checkpoint(self, _: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Send the curve so far, and bring the manifest up to date: a process killed by force writes nothing more."""
+        """Send the curve so far, and bring the manifest up to date."""
         self.send(pl_module)
         checkpoint["sent"] = self.sent
-        if self.watch.attempt is not None:
-            self.watch.attempt.save()
+        self.watch.note()
 
     def on_load_checkpoint(self, _: pl.Trainer, __: Any, checkpoint: dict[str, Any]) -> None:
         """Take up what was sent."""
@@ -136,9 +141,3 @@ def watching(cfg: DictConfig, folder: Path, attempt: Attempt | None) -> Iterator
             yield Watch(view, followers, attempt)
         finally:
             followers.close()
-
-
-def first_rank() -> bool:
-    """Return whether this process is the first of those that work on one run together, as launchers tell it."""
-    ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-    return next((rank for rank in ranks if rank), "0") == "0"

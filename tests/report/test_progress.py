@@ -44,7 +44,7 @@ def test_a_log_line_has_all_facts(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_terminal_has_the_same_facts() -> None:
     plain = re.sub(r"\x1b\[[\d;]*m", "", screen(100))
-    for fact in ("movielens_maml 1a2b3c4d, round 1/2", "1-meta meta/maml", "300/600", "50 steps/s", "0:06 left"):
+    for fact in ("movielens_maml 1a2b3c4d, round 1/2", "1-meta (meta/maml)", "300/600", "50 steps/s", "0:06 left"):
         assert fact in plain
     for fact in ("loss 0.8123", "validation rmse 0.9451", "elapsed", "peak", "next 2-meta", "done 1-pretrain"):
         assert fact in plain
@@ -102,7 +102,7 @@ def test_what_is_said_stays_and_the_picture_goes() -> None:
     assert text.count("1-pretrain (pretrain): 60 steps in 1.1 s") == 1
     assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l"), "the cursor is there at the end"
     assert text.index("\x1b[?25h") < text.index("1-pretrain (pretrain)"), "and all the time: kill -9 cannot restore it"
-    erased = text[text.rfind("1-meta meta/maml") :]
+    erased = text[text.rfind("1-meta (meta/maml)") :]
     assert erased.count("\x1b[2K") >= 4
 
 
@@ -111,7 +111,7 @@ def test_a_view_leaves_the_terminal_clean_after_ctrl_c() -> None:
     console = Console(file=file, force_terminal=True, width=60, height=20, _environ={"TERM": "xterm"})
     with pytest.raises(KeyboardInterrupt), Screen(progress(), console):
         raise KeyboardInterrupt
-    assert file.getvalue().rfind("\x1b[2K") > file.getvalue().rfind("1-meta meta/maml")
+    assert file.getvalue().rfind("\x1b[2K") > file.getvalue().rfind("1-meta (meta/maml)")
 
 
 def test_rates_leave_out_the_steps_of_earlier_attempts() -> None:
@@ -122,6 +122,14 @@ def test_rates_leave_out_the_steps_of_earlier_attempts() -> None:
     assert told.rate is None
     assert (told.round, told.loss) == (2, None)
     assert Progress("a", "b", 1).round is None
+
+
+def test_a_method_is_not_named_twice() -> None:
+    told = progress()
+    told.open("own-online-sgd", "online/sgd", 0, 5)
+    assert told.label == "own-online-sgd"
+    told.open("judging meta/maml", "", 0, 5)
+    assert told.label == "judging meta/maml"
 
 
 def test_looks_are_paced(monkeypatch: pytest.MonkeyPatch) -> None:

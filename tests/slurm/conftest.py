@@ -8,14 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import Fakes
-from on_cluster import HERE, SCRIPT, SLOW, Cluster, free_port, shell
-from small_run import bits, command, folder_of
+from on_cluster import SCRIPT, Cluster, free_port, here
 
 from metarun.launchers import slurm
 
@@ -39,15 +37,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def left_alone(few_ratings: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the slow run leaves on this machine where nothing disturbs it."""
-    home = tmp_path_factory.mktemp("left_alone")
-    variables = {
-        "METARUN_CONF": str(HERE / "slowlab" / "conf"), "METARUN_TRUST": "slowlab",
-        "SLOWLAB_STEPS": str(home / "slow"), "SLOWLAB_PAUSE": "0",
-    }  # fmt: skip
-    words = [*SLOW, f"paths.data={few_ratings}", f"paths.outputs={home}/outputs"]
-    code, text = command(words, home, changes=[partial(shell, variables)])
-    assert code == 0, text
-    return bits(folder_of(home))
+    return here(few_ratings, tmp_path_factory.mktemp("left_alone"))
 
 
 @pytest.fixture

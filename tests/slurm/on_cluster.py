@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from small_run import SMALL, begin_command, bits, ended, folder_of, said
+from small_run import SMALL, begin_command, bits, command, ended, folder_of, said
 
 HERE = Path(__file__).parent
 SCRIPT = HERE.parents[1] / "scripts" / "slurm_local.sh"
@@ -25,6 +25,11 @@ SLOW = [
     *SMALL, "strategy=meta/slow", "pipeline.rounds=1", f"pipeline.meta.steps={STEPS}",
     f"pipeline.save_every={SAVE_EVERY}", "evaluate.against=[baseline/constant]",
 ]  # fmt: skip
+
+SLOWLAB = {
+    "METARUN_CONF": str(HERE / "slowlab" / "conf"), "METARUN_TRUST": "slowlab", "PYTHONWARNINGS": "",
+    "PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}", "MASTER_ADDR": "127.0.0.1",
+}  # fmt: skip
 
 
 def free_port() -> int:
@@ -74,9 +79,7 @@ class OnCluster:
         self.words = [*SLOW, f"paths.data={data}", f"paths.outputs={home}/outputs", "hydra/launcher=submitit_slurm"]
         self.words += words
         self.variables = {
-            **cluster.environment, "METARUN_CONF": str(HERE / "slowlab" / "conf"), "METARUN_TRUST": "slowlab",
-            "PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}", "SLOWLAB_STEPS": str(self.log),
-            "SLOWLAB_PAUSE": str(pause), "PYTHONWARNINGS": "",
+            **cluster.environment, **SLOWLAB, "SLOWLAB_STEPS": str(self.log), "SLOWLAB_PAUSE": str(pause)
         }  # fmt: skip
         self.process = self.begin()
 
@@ -119,6 +122,15 @@ class OnCluster:
         """Wait for the command and return what the run has left, bit by bit."""
         assert ended(self.process) == 0, self.told()
         return bits(folder_of(self.home))
+
+
+def here(data: Path, home: Path, *words: str) -> dict[str, Any]:
+    """Return what the slow run leaves on this machine where nothing disturbs it."""
+    variables = {**SLOWLAB, "SLOWLAB_STEPS": str(home / "slow"), "SLOWLAB_PAUSE": "0"}
+    typed = [*SLOW, f"paths.data={data}", f"paths.outputs={home}/outputs", *words]
+    code, text = command(typed, home, changes=[partial(shell, variables)])
+    assert code == 0, text
+    return bits(folder_of(home))
 
 
 def kill(pid: int) -> None:

@@ -31,12 +31,12 @@ def leave(fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         raise Left(code)
 
     monkeypatch.setattr(node, "_exit", exits)
-    monkeypatch.setattr(Task, "wait_for", lambda *_: None)
+    monkeypatch.setattr(node, "GONE", 0.5)
 
-    def told(number: int, restart: int = 0) -> int:
+    def told(number: int, restart: int = 0, rank: int = 0, tasks: int = 1) -> int:
         before = [signal.getsignal(n) for n in node.stopping.SIGNALS]
         try:
-            task = Task(work([Run([], tmp_path / "runs" / "1")], tmp_path), Place("77", 0, 0, 1, restart))
+            task = Task(work([Run([], tmp_path / "runs" / "1")], tmp_path), Place("77", rank, rank, tasks, restart))
             with pytest.raises(Left) as found:
                 task.leave(number)
         finally:
@@ -51,6 +51,19 @@ def leave(fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 def test_a_job_told_to_leave_goes_back_into_the_queue(leave: Callable[..., int], fakes: Fakes, number: int) -> None:
     assert leave(number) == 128 + number
     assert "requeue 77" in fakes.read("asked")
+
+
+def test_the_first_task_that_is_not_done_sends_the_job_back(
+    leave: Callable[..., int], fakes: Fakes, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    leave(signal.SIGUSR1, rank=1, tasks=2)
+    assert not fakes.read("asked"), "that is the first task's, which has still to save"
+    (marks / "77.0.0.done").touch()
+    leave(signal.SIGUSR1, rank=1, tasks=2)
+    assert "requeue 77" in fakes.read("asked")
+    assert (marks / "77.0.1.requeued").exists()
 
 
 @pytest.mark.parametrize("state", ["CANCELLED", "COMPLETING", "TIMEOUT"])

@@ -25,27 +25,24 @@ def sweep(cluster: Cluster, words: list[str], tmp_path: Path) -> Any:
     return typed
 
 
-def test_a_sweep_of_2_by_3_is_one_array(
-    sweep: Any, words: list[str], tmp_path: Path, undisturbed: dict[str, Any]
+def test_a_sweep_of_2_by_3_is_one_array_and_a_run_that_fails_ends_no_other(
+    sweep: Any, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
-    points = ["seed=0,1", "pipeline.meta.lr=0.001,0.002,0.004"]
-    code, text = sweep(*points)
-    assert code == 0, text
+    code, text = sweep("seed=0,1", "pipeline.meta.lr=0.001,0.002,1e30")
+    assert code == 2, text
     assert "sent 6 runs as array " in text
-    assert "6 of 6 jobs finished" in text
-    folders = sorted(tmp_path.glob("outputs/run/*/summary.json"))
-    assert len(folders) == 6
-    jobs = {json.loads((path.parent / ".slurm.json").read_text())["job"] for path in folders}
+    assert "4 of 6 jobs finished" in text
+    failed = [line for line in text.splitlines() if line.startswith("  ")]
+    assert len(failed) == 2
+    assert all("lr=1e+30: refused" in line and "Lower pipeline.meta.lr" in line for line in failed)
+    assert all("metarun.log" in line for line in failed)
+    jobs = {json.loads(path.read_text())["job"] for path in tmp_path.glob("outputs/run/*/.slurm.json")}
     assert len(jobs) == 6
     assert len({id.split("_")[0] for id in jobs}) == 1
-    (same,) = [path.parent for path in folders if is_default(path.parent)]
+    (same,) = [path.parent for path in tmp_path.glob("outputs/run/*/summary.json") if is_default(path.parent)]
     # The run without a word about seed and rate has another id, and all else is the same.
     expected = {key: value for key, value in undisturbed.items() if key != "summary"}
     assert differing({key: value for key, value in bits(same).items() if key != "summary"}, expected) == []
-    code, text = sweep(*points)
-    assert code == 0
-    assert "6 of 6 jobs were finished before" in text
-    assert "sent " not in text.replace("6 runs", "")[text.index("6 of 6 jobs were") :]
 
 
 def is_default(folder: Path) -> bool:
@@ -54,15 +51,16 @@ def is_default(folder: Path) -> bool:
     return bool(config["seed"] == 0 and config["pipeline"]["meta"]["lr"] == 0.002)
 
 
-def test_runs_share_a_job_and_one_that_fails_ends_no_other(sweep: Any, tmp_path: Path) -> None:
-    code, text = sweep(
-        "seed=5,6", "pipeline.meta.lr=0.002,1e30", "hydra.launcher.tasks_per_node=2", "hydra.launcher.runs_per_job=4"
-    )
-    assert code == 2, text
-    assert "sent 4 runs as job " in text
-    assert len(list(tmp_path.glob("outputs/run/*/summary.json"))) == 2
-    failed = [line for line in text.splitlines() if "Lower pipeline.meta.lr" in line and "metarun.log" in line]
-    assert len(failed) >= 2, text
+def test_runs_share_a_job_and_what_is_finished_is_not_sent_again(sweep: Any, tmp_path: Path) -> None:
+    points = ["seed=5,6,7", "hydra.launcher.tasks_per_node=2", "hydra.launcher.runs_per_job=3"]
+    code, text = sweep(*points)
+    assert code == 0, text
+    assert "sent 3 runs as job " in text
+    assert len(list(tmp_path.glob("outputs/run/*/summary.json"))) == 3
+    code, again = sweep(*points)
+    assert code == 0, again
+    assert "3 of 3 jobs were finished before" in again
+    assert "sent " not in again
 
 
 def test_an_unknown_partition_is_told_in_sbatchs_words(sweep: Any) -> None:

@@ -127,3 +127,10 @@ def test_a_last_step_that_spoils_the_model_is_not_handed_on(tmp_path: Path) -> N
             trainer=OmegaConf.create({"accelerator": "cpu"}), save_every=5,
         )  # fmt: skip
     assert signal.getsignal(signal.SIGINT) is before, "Ctrl-C is ours again after a failure"
+
+
+def test_a_gpu_is_not_asked_at_every_step(tmp_path: Path) -> None:
+    guard = Guard(tmp_path / "last.ckpt", 10, "line", 50)
+    assert all(guard.looks(step) for step in range(1, 51)), "a CPU is"
+    guard.on_gpu = True
+    assert [step for step in range(1, 51) if guard.looks(step)] == [20, 40, 50]

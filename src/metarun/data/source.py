@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,13 @@ class Source:
         self.columns, self.user, self.kept, self.rows, self.seed = columns, user, kept, rows, seed
         self.epoch, self.shuffled = -1, kept
 
+    def to(self, device: torch.device) -> Source:
+        """Return the same rows, kept and put together on a device; their order is the same on all."""
+        found = copy.copy(self)
+        found.columns, found.user, found.kept = self.columns.to(device), self.user.to(device), self.kept.to(device)
+        found.epoch = -1
+        return found
+
     def __len__(self) -> int:
         """Steps per epoch; a last, shorter batch counts."""
         return -(-len(self.kept) // self.rows)
@@ -24,7 +33,8 @@ class Source:
         epoch, part = divmod(step, len(self))
         if epoch != self.epoch:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            self.shuffled = self.kept.index_select(0, torch.randperm(len(self.kept), generator=generator))
+            order = torch.randperm(len(self.kept), generator=generator).to(self.kept.device)
+            self.shuffled = self.kept.index_select(0, order)
             self.epoch = epoch
         row = self.shuffled[part * self.rows : (part + 1) * self.rows].long()
         # index_select: on a CPU more than twice as fast as brackets.

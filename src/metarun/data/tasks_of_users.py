@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +14,17 @@ from metarun.data.ratings import Ratings
 from metarun.data.split import Segments
 from metarun.hashing import below, combine, mix
 from metarun.rule import Batch, Task
+
+T = TypeVar("T", "Columns", "UserTasks")
+
+
+def moved(holder: T, device: torch.device) -> T:
+    """Return a copy whose tensors are on a device."""
+    found = copy.copy(holder)
+    for name, value in vars(found).items():
+        if isinstance(value, Tensor):
+            setattr(found, name, value.to(device))
+    return found
 
 
 def primes(above: int, count: int) -> Tensor:
@@ -35,18 +49,24 @@ class Columns:
         self.user_features = torch.from_numpy(ratings.user_features)
         self.offsets = torch.from_numpy(ratings.offsets)
 
+    def to(self, device: torch.device) -> Columns:
+        """Return the same ratings on a device."""
+        return moved(self, device)
+
     def rows(self, place: Tensor, mask: Tensor, key: Tensor | None = None) -> Batch:
         """Return the batch of the rows at places in the order (T, B); masked places read row 0.
 
         key: of the tasks (T,), from which the items that rows are ranked against follow; None draws none.
         """
         row = self.order[torch.where(mask, place, 0)].long()
-        exists = mask.float()
+        exists, device = mask.float(), place.device
         x = {"item": self.item[row].long()}
         if self.negatives and key is not None:
-            drawn = combine(5, key[:, None], row)[..., None] + torch.arange(1, self.negatives + 1) * 0x9E3779B1
+            salt = torch.arange(1, self.negatives + 1, device=device) * 0x9E3779B1
+            drawn = combine(5, key[:, None], row)[..., None] + salt
             x["others"] = below(mix(drawn), self.items)
-        return Batch(x, self.value[row], exists, exists, torch.zeros(place.shape[:-1], dtype=torch.int64))
+        event = torch.zeros(place.shape[:-1], dtype=torch.int64, device=device)
+        return Batch(x, self.value[row], exists, exists, event)
 
     def context(self, user: Tensor) -> dict[str, Tensor]:
         """Return what is known about users (T,) before any rating."""
@@ -87,6 +107,7 @@ class UserTasks:
         by_time: bool = False,
     ) -> None:
         self.columns, self.supports, self.queries = columns, torch.tensor(sorted(supports)), queries
+        self.largest = max(supports)
         self.random, self.by_time, self.seed, self.name = random, by_time, seed, name
         self.user = torch.from_numpy(segments.user[chosen]).long()
         self.start = torch.from_numpy(segments.start[chosen])
@@ -97,29 +118,37 @@ class UserTasks:
         """Number of users."""
         return len(self.user)
 
+    def to(self, device: torch.device) -> UserTasks:
+        """Return the same tasks, put together on a device, where their numbers have to be as well."""
+        found = moved(self, device)
+        found.columns = self.columns.to(device)
+        return found
+
     def batch(self, indices: Tensor) -> Task:
-        """Return the tasks (T,) with these numbers, leading axis T."""
-        largest, key = int(self.supports[-1]), combine(self.seed, self.name, indices)
+        """Return the tasks (T,) with these numbers, leading axis T; on a GPU the host waits for nothing."""
+        largest, device = self.largest, indices.device
+        key = combine(self.seed, self.name, indices)
         which = below(combine(1, key), torch.tensor(len(self))) if self.random else indices
         count, start = self.count[which][:, None], self.start[which][:, None]
         total = count.clamp(max=largest + self.queries)
         spare = torch.maximum(total.div(2, rounding_mode="floor"), total - largest) if self.random else total
         query = spare.clamp(max=self.queries)
-        place = torch.arange(largest + self.queries)[None].expand(len(indices), -1)
+        place = torch.arange(largest + self.queries, device=device)[None].expand(len(indices), -1)
         size = torch.full_like(query, largest)
         if self.random:
             stride = self.strides[below(combine(2, key), torch.tensor(len(self.strides)))][:, None]
             place = (below(combine(3, key)[:, None], count) + stride * place) % count
             if self.by_time:
-                place = torch.where(torch.arange(place.shape[1]) < total, place, count).sort(-1).values
+                inside = torch.arange(place.shape[1], device=device) < total
+                place = torch.where(inside, place, count).sort(-1).values
             size = self.supports[below(combine(4, key), torch.tensor(len(self.supports)))][:, None]
-        support = torch.arange(largest)
-        asked = total - query + torch.arange(self.queries)
-        inside = place.gather(1, asked.clamp(max=place.shape[1] - 1))
+        support, queries = torch.arange(largest, device=device), torch.arange(self.queries, device=device)
+        asked = total - query + queries
+        chosen = place.gather(1, asked.clamp(max=place.shape[1] - 1))
         return Task(
             self.columns.context(self.user[which]),
             self.columns.rows(start + place[:, :largest], support < torch.minimum(size, total - query), key),
-            self.columns.rows(start + inside, torch.arange(self.queries) < query, key),
+            self.columns.rows(start + chosen, queries < query, key),
         )
 
     def seen(self, indices: Tensor) -> Tensor:

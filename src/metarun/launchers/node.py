@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
@@ -27,6 +27,8 @@ LOCK_WAIT = "900"
 """Seconds that a requeued run waits for its old process on a lost node to leave the folder."""
 ALIVE = ("RUNNING", "SIGNALING")
 """States of a job that nobody has cancelled and whose time is not over."""
+GONE = 120.0
+"""Seconds after which SLURM has ended a task for sure."""
 LIMIT = (signal.SIGUSR1, signal.SIGUSR2)
 """What SLURM sends shortly before a job's time is over."""
 
@@ -153,26 +155,36 @@ class Task:
                 f"its time was over {self.times_over()} times; hydra.launcher.max_num_timeout or timeout_min allow more"
             )
             self.end(number, said)
-        if self.place.rank == 0:
-            self.wait_for(lambda: self.marked() >= self.place.tasks, self.work.patience)
-            state = state_of(self.place.job)
-            if state not in ALIVE:
-                say(f"stopped by {signal.Signals(number).name}, the job is {state}: not sent again")
-            else:
-                refusal = requeue(self.place.job)
-                if refusal:
-                    self.end(number, f"could not go back into the queue: {refusal}")
-                self.mark("requeued")
-                say(f"stopped by {signal.Signals(number).name}, saved, and back in the queue")
+        until = time.monotonic() + GONE
         # SLURM ends the tasks. One that ends by itself could end the others before they have saved.
-        self.wait_for(lambda: (self.marks() / f"{self.prefix()}0.requeued").exists(), 120.0)
+        while not list(self.marks().glob(f"{self.prefix()}*.requeued")) and time.monotonic() < until:
+            if self.place.rank == min(set(range(self.place.tasks)) - self.marked("done")):
+                self.send_back(number)
+            time.sleep(0.1)
         _exit(stopping.code(number))
+
+    def send_back(self, number: int) -> None:
+        """Put the job back into the queue, unless it was cancelled; the first task that is not done does it for all."""
+        patience = self.work.patience if number in LIMIT else min(self.work.patience, 20.0)
+        until = time.monotonic() + patience
+        while len(self.marked()) < self.place.tasks and time.monotonic() < until:
+            time.sleep(0.1)
+        state = state_of(self.place.job)
+        if state not in ALIVE:
+            say(f"stopped by {signal.Signals(number).name}, the job is {state}: not sent again")
+            time.sleep(GONE)
+            return
+        refusal = requeue(self.place.job)
+        if refusal:
+            self.end(number, f"could not go back into the queue: {refusal}")
+        say(f"stopped by {signal.Signals(number).name}, saved, and back in the queue")
+        self.mark("requeued")
 
     def end(self, number: int, reason: str) -> None:
         """End for good, and say why."""
         say(reason)
-        if self.place.rank == 0:
-            for run in self.work.runs:
+        if self.work.spread or self.place.rank == 0:
+            for run in share(self.work, self.place):
                 if not (run.folder / SUMMARY).exists():
                     write_json(result_of(self.work.home, run.folder), {"code": stopping.code(number), "reason": reason})
         _exit(1)
@@ -192,20 +204,14 @@ class Task:
         self.marks().mkdir(parents=True, exist_ok=True)
         (self.marks() / f"{self.prefix()}{self.place.rank}.{what}").touch()
 
-    def marked(self) -> int:
-        """Return how many tasks of this attempt have saved or done all they had."""
-        return len({path.name.split(".")[2] for path in self.marks().glob(f"{self.prefix()}*")})
+    def marked(self, what: str = "*") -> set[int]:
+        """Return the tasks of this attempt that have said so; "*": those that have saved or done all they had."""
+        return {int(path.name.split(".")[2]) for path in self.marks().glob(f"{self.prefix()}*.{what}")}
 
     def times_over(self) -> int:
         """Return how many attempts of this job, this one included, were ended by the time limit."""
         names = [path.name.split(".") for path in self.marks().glob(f"{self.place.job}.*")]
         return len({name[1] for name in names if name[3] in [number.name for number in LIMIT]})
-
-    def wait_for(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Wait until something is the case, but not for ever."""
-        until = time.monotonic() + seconds
-        while not ready() and time.monotonic() < until:
-            time.sleep(0.1)
 
 
 def _run(words: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 from metarun.errors import MetarunError
 from metarun.launchers.base import Job
 from metarun.launchers.node import Node, Run, Work
-from metarun.results import read_json, write_json
+from metarun.results import read_json
 
 TICKET = ".slurm.json"
 """In a run's folder: the job that was sent for it."""
@@ -152,7 +153,7 @@ def send(jobs: Sequence[Job], site: Site, ranks: int, home: Path, accelerator: s
         for found, group in zip(sent, part, strict=True):
             for job in group:
                 tickets.append(Ticket(str(found.job_id), site.name, home))
-                write_json(job.folder / TICKET, {"job": str(found.job_id), "name": site.name, "home": str(home)})
+                note(job, tickets[-1])
     return tickets
 
 
@@ -186,6 +187,14 @@ def refusal(error: Exception) -> str:
     return (
         f"sbatch refuses the job: {words}. The site's fields are hydra.launcher.partition, account, qos, constraint..."
     )
+
+
+def note(job: Job, ticket: Ticket) -> None:
+    """Let a run's folder remember its job, which may be at work there by now and sweep away temporary files."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    new = job.folder / ".slurm.new"
+    new.write_text(json.dumps({"job": ticket.id, "name": ticket.name, "home": str(ticket.home)}), encoding="utf-8")
+    new.replace(job.folder / TICKET)
 
 
 def ticket_of(job: Job) -> Ticket | None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.linalg import vecdot
 
 from metarun.model import Model, Spec
-from metarun.pretraining.users import UserVectors
+from metarun.pretraining.users import WHOLE, UserVectors, rows_of
 
 
 class Factorisation(UserVectors):
@@ -49,16 +49,24 @@ class Factorisation(UserVectors):
             self.model.backbone.mean.copy_(ratings.mean())
 
     def loss(
-        self, user: Tensor, x: dict[str, Tensor], y: Tensor, context: dict[str, Tensor], generator: torch.Generator
+        self,
+        user: Tensor,
+        x: dict[str, Tensor],
+        y: Tensor,
+        context: dict[str, Tensor],
+        generator: torch.Generator,
+        part: slice = WHOLE,
     ) -> Tensor:
-        """Return the loss () of a batch of ratings (B,)."""
-        backbone, own, item, known = self.model.backbone, self.users(user), x["item"], None
-        self.rated[item] = True
-        if self.drop:
-            kept = torch.rand(len(y), generator=generator, device=y.device) >= self.drop
-            own = own * kept[:, None]
+        """Return what the rows `part` add to the loss () of a batch of ratings (B,); chance is that of the batch."""
+        rows, known = len(y), None
+        self.rated[x["item"]] = True
+        kept = torch.rand(rows, generator=generator, device=y.device) >= self.drop if self.drop else None
         if self.drop_items:
-            known = (torch.rand(len(y), generator=generator, device=y.device) >= self.drop_items).to(y)
+            known = (torch.rand(rows, generator=generator, device=y.device) >= self.drop_items).to(y)[part]
+        user, x, y, context = rows_of((user, x, y, context), part)
+        backbone, own, item = self.model.backbone, self.users(user), x["item"]
+        if kept is not None:
+            own = own * kept[part][:, None]
         vector = backbone.vector(item, known)
         # Split, not sliced: the backward pass of a slice fills a matrix with zeros.
         widths = [vector.shape[-1], own.shape[-1] - vector.shape[-1]]
@@ -70,7 +78,7 @@ class Factorisation(UserVectors):
             out = out + (level + start_level)[..., 0] + backbone.offset(item, known)
             penalty = penalty + self.bias_l2 * (level[..., 0].square() + backbone.item_bias[item].square())
         terms: Tensor = (out - y).square() + penalty
-        return terms.mean() if self.kind == "mean" else 0.5 * terms.sum()
+        return terms.sum() / rows if self.kind == "mean" else 0.5 * terms.sum()
 
     @torch.no_grad()
     def finish(self, users: Tensor) -> None:

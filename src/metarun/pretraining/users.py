@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from metarun.model import Model, Spec
+
+Rows = TypeVar("Rows")
+WHOLE = slice(None)
+
+
+def rows_of(batch: Rows, part: slice) -> Rows:
+    """Return some rows of every tensor of a batch."""
+    found: Rows = batch if part == WHOLE else tree_map(lambda leaf: leaf[part], batch)
+    return found
 
 
 class UserVectors(nn.Module):

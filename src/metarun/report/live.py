@@ -56,7 +56,7 @@ class Screen(Silent):
         come = f"next {', '.join(progress.next)}" if progress.next else ""
         lines: list[RenderableType] = [text([progress.where(), *progress.used()], "bold")]
         if progress.steps:
-            lines.append(self.bar(text([f"{progress.stage} {progress.method}".strip()], "cyan")))
+            lines.append(self.bar(text([progress.label], "cyan")))
         lines.append(text(progress.numbers()))
         if done or come:
             lines.append(text([come, done], "dim"))

@@ -58,6 +58,12 @@ class Progress:
         """The stages still to come."""
         return [stage for stage in self.expected if stage not in self.done and stage != self.stage]
 
+    @property
+    def label(self) -> str:
+        """The stage, and the method where the stage is not named after it."""
+        named = not self.method or self.method.replace("/", "-") in self.stage
+        return self.stage if named else f"{self.stage} ({self.method})"
+
     def where(self) -> str:
         """Return experiment, run id and round."""
         number = f", round {self.round}/{self.rounds}" if self.round else ""
@@ -84,10 +90,9 @@ class Progress:
 
     def line(self) -> str:
         """Return all of it in one line, for a log."""
-        stage = f"{self.stage} ({self.method})" if self.method else self.stage
         count = [f"{self.step} of {self.steps}"] if self.steps else []
         come = [f"then {', '.join(self.next)}"] if self.next else []
-        return f"{self.where()}: {', '.join([stage, *count, *self.numbers(), *self.used(), *come])}"
+        return f"{self.where()}: {', '.join([self.label, *count, *self.numbers(), *self.used(), *come])}"
 
 
 def clock(seconds: float) -> str:

@@ -7,15 +7,19 @@ from typing import Any
 
 from metarun.report import notation
 from metarun.report.passes import pass_verdict
+from metarun.smoke import CUT
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
     """Return who won on validation, by how much over the reference on test, if that is significant, and the folder.
 
-    On synthetic data it says that nothing was shown.
+    On synthetic data, or cut short, it says that nothing was shown.
     """
     winner, reference = summary.get("winner"), summary.get("reference", "baseline/ridge")
     where = f"files in {summary['folder']}"
+    cut = summary.get("setting", {}).get(CUT)
+    if cut:
+        return f"A check that it runs, not a result: {CUT} {cut}; {where}."
     if summary["synthetic"]:
         return f"A plumbing check, not evidence: {summary['dataset']} is not real data, so no method has won; {where}."
     if not winner:

@@ -136,3 +136,8 @@ def pooled(rule: Rule, batch: Batch) -> Batch:
         with torch.no_grad():
             x = rule.model.features(x)
     return Batch(x, batch.y.flatten(), batch.mask.flatten(), batch.known.flatten(), batch.event[0])
+
+
+def since(key: str, number: int) -> int:
+    """Return the first round whose users a stage without tasks adapts on: its own, or all if it stands alone."""
+    return 1 if key.startswith("own-") else number

@@ -18,14 +18,19 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 
-from metarun import stopping
+from metarun import ranks, stopping
 from metarun.errors import MetarunError
 from metarun.stages.curve import Curve
+from metarun.stages.together import Together
 from metarun.store import LAST, read, write
+
+EVERY = 20
+"""Steps on a GPU between two looks at what it found: the host would wait for it at each of them."""
 
 QUIET = (
     ".*does not have many workers.*",
@@ -96,8 +101,15 @@ class Whole(TorchCheckpointIO):
         write(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
-        """Return plain values and tensors."""
-        return read(Path(path))
+        """Return plain values and tensors, the same in all processes."""
+        return ranks.shared(lambda: read(Path(path)))
+
+
+class Alone(LightningEnvironment):
+    """Keeps Lightning out of what is between processes, under SLURM too: to it there is one, with one device."""
+
+    def teardown(self) -> None:
+        """Leave WORLD_SIZE in the environment."""
 
 
 class Guard(pl.Callback):
@@ -108,6 +120,12 @@ class Guard(pl.Callback):
         self.last, self.every, self.name, self.steps, self.minutes = last, every, name, steps, minutes
         self.saved = time.monotonic()
         self.asked: int | None = None
+        self.on_gpu = False
+        self.together = Together(lambda: self.asked, self.looks) if ranks.world() > 1 else None
+
+    def looks(self, position: int) -> bool:
+        """Return whether the host reads what the device has found by a step: on a CPU always."""
+        return not self.on_gpu or position % EVERY == 0 or position == self.steps
 
     def ask(self, number: int, _frame: FrameType | None) -> None:
         """Remember a signal; a second Ctrl-C does not wait for the end of the step."""
@@ -115,8 +133,9 @@ class Guard(pl.Callback):
             raise stopping.Stopped(number)
         self.asked = self.asked or number
 
-    def on_train_start(self, *_: Any) -> None:
+    def on_train_start(self, _: pl.Trainer, pl_module: Any) -> None:
         """Listen in place of Lightning, which has its own handlers by now; in the main thread, where Python lets us."""
+        self.on_gpu = pl_module.device.type != "cpu"
         if stopping.in_main_thread():
             for number in stopping.SIGNALS:
                 signal.signal(number, self.ask)
@@ -124,15 +143,16 @@ class Guard(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         """Count the step; save where it is time to."""
         pl_module.position += 1
-        if not torch.isfinite(pl_module.recent):
+        if self.looks(pl_module.position) and not torch.isfinite(pl_module.recent):
             what = f"the loss is {float(pl_module.recent)}" if pl_module.has_loss else "the adapted state is not finite"
             raise self.diverged(pl_module, what)
         pl_module.record()
-        if self.asked is not None or self.due(pl_module.position):
+        asked = self.together.stop if self.together else self.asked
+        if ranks.first() and (asked is not None or self.due(pl_module.position)):
             trainer.save_checkpoint(self.last)
             self.saved = time.monotonic()
-        if self.asked is not None:
-            raise stopping.Stopped(self.asked)
+        if asked is not None:
+            raise stopping.Stopped(asked)
 
     def due(self, position: int) -> bool:
         """Return whether it is time to save; after the last step the stage itself is kept."""
@@ -180,7 +200,7 @@ def fit(
     Raises:
         MetarunError: the loss is not a number, or the checkpoint cannot be written or read.
     """
-    last = folder / LAST
+    last, device = folder / LAST, torch.device("cpu") if stage.on_cpu else ranks.device(trainer)
     guard = Guard(last, save_every, name, steps, save_minutes)
     stage.began = time.monotonic()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -188,17 +208,17 @@ def fit(
         for words in QUIET:
             warnings.filterwarnings("ignore", message=words)
         runner = pl.Trainer(
-            accelerator="cpu" if stage.on_cpu else trainer.accelerator,
-            devices=1,
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=[device.index] if device.type == "cuda" else 1,
             max_epochs=1,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             gradient_clip_val=clip,
-            plugins=[Whole()],
-            callbacks=[guard, *callbacks],
+            plugins=[Whole(), Alone()],
+            callbacks=[guard, *([guard.together] if guard.together else []), *callbacks],
         )
         loader = DataLoader(Steps(stage, batch, steps), batch_size=None)
-        runner.fit(stage, loader, ckpt_path=last if last.exists() else None)
+        runner.fit(stage, loader, ckpt_path=last if ranks.shared(last.exists) else None)
     return stage.seconds()

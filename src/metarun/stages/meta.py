@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from metarun import ranks
 from metarun.rule import Rule, Task
 from metarun.stages.loop import Stage
 from metarun.stages.pretrain import decaying_adam
@@ -17,13 +18,14 @@ class Meta(Stage):
 
     rate_key = "pipeline.meta.lr, or the inner_lr of strategy.meta"
 
-    def __init__(self, rule: Rule, lr: float, steps: int, vmapped: bool) -> None:
+    def __init__(self, rule: Rule, lr: float, steps: int, vmapped: bool, share: float = 1.0) -> None:
+        """share: of the tasks of a step, what this process gets."""
         super().__init__()
-        self.rule, self.lr, self.steps, self.vmapped = rule, lr, steps, vmapped
+        self.rule, self.lr, self.steps, self.vmapped, self.share = rule, lr, steps, vmapped, share
 
     def training_step(self, batch: Task, index: int) -> Tensor:
-        """Return the mean outer loss of the tasks, and what keeps the rule near its start."""
-        loss = outer(self.rule, batch, self.vmapped).mean() + self.rule.regulariser()
+        """Return what these tasks add to the mean outer loss of all, and to what keeps the rule near its start."""
+        loss = outer(self.rule, batch, self.vmapped).mean() * self.share + self.rule.regulariser() / ranks.world()
         self.recent = loss.detach()
         return loss
 

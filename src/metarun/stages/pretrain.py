@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metarun import ranks
 from metarun.stages.loop import Stage
 
 
@@ -20,9 +21,10 @@ class Pretrain(Stage):
         self.task, self.steps, self.seed = task, steps, seed
 
     def training_step(self, batch: Any, index: int) -> Tensor:
-        """Return the loss of one batch; its random numbers depend on the step alone."""
+        """Return what this process's rows add to the loss of one batch; chance depends on the step alone."""
         generator = torch.Generator(device=self.device).manual_seed(self.seed * 1_000_003 + self.position)
-        loss: Tensor = self.task.loss(*batch, generator)
+        mine = ranks.part(len(batch[0]), getattr(self.task, "unit", 1))
+        loss: Tensor = self.task.loss(*batch, generator, mine)
         self.recent = loss.detach()
         return loss
 

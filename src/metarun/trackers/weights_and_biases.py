@@ -38,7 +38,7 @@ class WeightsAndBiases(Tracker):
         """Raise MetarunError where there is no key, for which W&B would ask in the middle of the run."""
         import wandb
 
-        if not wandb.login(prompt=False):
+        if not wandb.login(prompt=False, verify=False):
             raise MetarunError(
                 "logger.wandb.mode=online needs a key: call `wandb login` once or set WANDB_API_KEY, "
                 "or choose logger.wandb.mode=offline"

@@ -264,6 +264,15 @@ def test_verbs_are_the_ones_that_typer_knows() -> None:
     assert sorted(cli.VERBS) == sorted(overrides.VERBS) == sorted(names)
 
 
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib"]])
+def test_a_sweep_of_runs_in_several_processes_is_refused_here(
+    launcher: list[str], runs: list[DictConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["-m", *launcher, "trainer=cpu,ddp_cpu", "seed=0,1", "dataset.version=sample"]) == 2
+    assert "trainer.devices=2 in a sweep: a job of this machine is one process" in capsys.readouterr().err
+    assert not runs
+
+
 def test_auto_is_resolved_once_and_pinned_in_all_jobs(runs: list[DictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr("metarun.data.movielens.resolve", lambda version, folder: asked.append(version) or "sample")

@@ -121,6 +121,8 @@ def _composed(line: CommandLine, checked: list[str]) -> list[str]:
     found = [*checked, *overrides.space(checked)]
     composed = sweep.compose(found, overrides.points(found))
     checked = [*checked, *sweep.settings(composed[0], checked)]
+    if line.multirun:
+        sweep.check_processes(composed, checked)
     if line.inspects and not line.dry:
         return checked
     _writable(Path(composed[0].paths.outputs).expanduser())

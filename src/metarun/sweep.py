@@ -9,10 +9,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from metarun import config, options
+from metarun import config, options, ranks
 from metarun.errors import MetarunError
 from metarun.overrides import chosen, group, parse, searches, values
-from metarun.schema import schema
+from metarun.schema import Field, schema
 from metarun.tuned import tuned_fields
 
 
@@ -49,11 +49,7 @@ def of_one_method(words: Sequence[str], point: Sequence[str]) -> str | None:
         have = [name for name in swept if name.startswith(f"{family}/") and field in _fields(name)]
         if have and not set(have) & set(here):
             forms = [f"{_tuned(name, field)}={value}" for name in have if _tuned(name, field)]
-            form = (
-                f"set it for one method: {', '.join(forms)}"
-                if forms
-                else "sweep over the others in a command of their own"
-            )
+            form = f"set it for one method: {', '.join(forms)}" if forms else "give the others a command of their own"
             return f"{word}: {', '.join(here)} of this sweep has no field '{field}', only {', '.join(have)} has; {form}"
     return None
 
@@ -92,6 +88,28 @@ def settings(cfg: DictConfig, words: Sequence[str]) -> list[str]:
     told = {"direction": way, "sampler.seed": "0", "max_failure_rate": "1.0"}
     typed = {group(word).removeprefix("hydra.sweeper.") for word in words}
     return [f"hydra.sweeper.{key}={value}" for key, value in told.items() if key not in typed]
+
+
+def check_processes(configs: Iterable[DictConfig], words: Sequence[str]) -> None:
+    """Raise MetarunError where jobs of this machine would be several processes each; on a cluster they may be."""
+    names = [word.partition("=")[2] for word in words if group(word) == "hydra/launcher"]
+    option = f"hydra/launcher/{names[-1]}" if names else ""
+    if any(field.name == "_target_" and str(field.default).endswith(".Slurm") for field in _declared(option)):
+        return
+    for cfg in configs:
+        count = ranks.local(cfg)
+        if count:
+            raise MetarunError(
+                f"trainer.devices={cfg.trainer.devices} in a sweep: a job of this machine is one process, and {count} "
+                "for each would take the cores and GPUs from one another; run the points without -m, or give each job "
+                "one device (trainer=cpu, trainer=gpu), or send them to a cluster (hydra/launcher=submitit_slurm)"
+            )
+
+
+def _declared(option: str) -> list[Field]:
+    """Return the fields of a launcher of ours or of the user's; none of Hydra's own."""
+    there = any((folder / f"{option}.yaml").is_file() for folder in options.folders())
+    return schema(option) if option and there else []
 
 
 # ---------------------------------------------------------------------- their data

@@ -49,11 +49,7 @@ def of_one_method(words: Sequence[str], point: Sequence[str]) -> str | None:
         have = [name for name in swept if name.startswith(f"{family}/") and field in _fields(name)]
         if have and not set(have) & set(here):
             forms = [f"{_tuned(name, field)}={value}" for name in have if _tuned(name, field)]
-            form = (
-                f"set it for one method: {', '.join(forms)}"
-                if forms
-                else "sweep over the others in a command of their own"
-            )
+            form = f"set it for one method: {', '.join(forms)}" if forms else "give the others a command of their own"
             return f"{word}: {', '.join(here)} of this sweep has no field '{field}', only {', '.join(have)} has; {form}"
     return None
 

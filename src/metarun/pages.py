@@ -28,7 +28,10 @@ _VERBS = (
     ("show GROUP/NAME", "a YAML with its fields and their help; saved, it is one that runs"),
     ("data list | fetch NAME | check NAME", "datasets: which there are, get one, look at it"),
     ("data template ratings", "an example of files of your own; data check FILE --as ratings looks at yours"),
-    ("report RUN...", "compare runs in one table; RUN is a folder, latest, an experiment, a run id"),
+    (
+        "report RUN...",
+        "compare runs (a folder, latest, an experiment, a run id): seeds averaged, paired; --html FILE for a page",
+    ),
     ("recommend RUN --ratings my.csv", "what a person with these ratings (columns item,rating) would like, and why"),
     ("update RUN --ratings new.csv", "take in ratings that came since (columns user,item,rating), without retraining"),
 )

@@ -150,3 +150,19 @@ def test_validation_chooses_and_test_never_does(tmp_path):
     found, _ = compare(read_runs(folders)[0], Asked())
     assert [found.entries[n].method for n in found.chosen] == ["meta/b"]
     assert cell(found, "meta/a").best
+
+
+def test_a_strategy_is_named_once_unless_that_is_ambiguous(tmp_path):
+    runs = [
+        (["strategy=meta/a", "b.dim=4"], {"baseline/ridge": BASE, "meta/a": better(0.1), "meta/b": better(0.3)}),
+        (["strategy=meta/b", "b.dim=4"], {"baseline/ridge": BASE, "meta/b": better(0.2)}),
+        (["strategy=meta/b", "b.dim=8"], {"baseline/ridge": BASE, "meta/b": better(0.4)}),
+    ]
+    found = comparison(tmp_path, *runs)
+    assert {(e.method, e.where) for e in found.entries} == {
+        ("baseline/ridge", ""),
+        ("meta/a", "b.dim=4"),
+        ("meta/b", "strategy=meta/a b.dim=4"),
+        ("meta/b", "strategy=meta/b b.dim=4"),
+        ("meta/b", "b.dim=8"),
+    }

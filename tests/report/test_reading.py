@@ -45,6 +45,17 @@ def test_a_broken_folder_does_not_end_the_others(good, tmp_path, spoil, told):
     assert re.search(told, line)
 
 
+def test_a_check_that_it_runs_is_no_result_beside_others(good, tmp_path):
+    folder = write_run(tmp_path / "smoke", ["trainer=smoke"])
+    found = json.loads((folder / "summary.json").read_text())
+    found["setting"]["cut short by"] = "trainer.steps=2"
+    (folder / "summary.json").write_text(json.dumps(found))
+    runs, (line,) = read_runs([folder, good])
+    assert [run.name for run in runs] == ["good"]
+    assert line == f"no result: {folder} (cut short by trainer.steps=2); left out"
+    assert len(read_runs([folder])[0]) == 1, "it can be looked at alone"
+
+
 def test_a_summary_from_before_formats_were_counted_is_read(tmp_path):
     folder = write_run(tmp_path / "old")
     found = json.loads((folder / "summary.json").read_text())

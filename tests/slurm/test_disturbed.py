@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from on_cluster import SAVE_EVERY, STEPS, Cluster, OnCluster, kill, lose_node
+from on_cluster import SAVE_EVERY, STEPS, Cluster, OnCluster, here, kill, lose_node
 from small_run import differing
 
 pytestmark = pytest.mark.slow
+RANKS = ["trainer=ddp_cpu", "trainer.devices=2"]
 ALONE = "+hydra.launcher.additional_parameters.exclusive=true"
 
 
@@ -28,6 +29,7 @@ def disturbed(
         "lost": start("lost", 0.3, ALONE),
         "slurmd": start("slurmd", 0.7, ALONE),
         "preempted": start("preempted", 0.3, ALONE, "hydra.launcher.partition=low"),
+        "ranks": start("ranks", 0.3, *RANKS),
         "USR1": start("USR1", 0.3),
         "USR2": start("USR2", 0.3),
         "TERM": start("TERM", 0.3),
@@ -42,7 +44,8 @@ def disturbed(
         elif name == "preempted":
             cluster.ask("sbatch", "-w", node_of(run), "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
         else:
-            cluster.ask("scancel", f"--signal={name}", run.ticket())
+            signal = "USR2" if name == "ranks" else name
+            cluster.ask("scancel", f"--signal={signal}", run.ticket())
     yield runs
     for run in runs.values():
         run.abandon()
@@ -84,3 +87,13 @@ def test_a_node_that_is_lost_costs_what_was_not_saved(
     assert differing(found, left_alone) == []
     assert len(set(run.steps())) == 2
     assert STEPS < len(run.steps()) <= STEPS + SAVE_EVERY, run.told()
+
+
+def test_a_run_of_two_tasks_ends_with_the_bits_of_one_on_this_machine(
+    disturbed: dict[str, OnCluster], few_ratings: Path, tmp_path: Path
+) -> None:
+    run = disturbed["ranks"]
+    found = run.end()
+    assert int(run.cluster.job(run.ticket())["Restarts"]) == 1, run.told()
+    assert (len(run.steps()), len(set(run.steps()))) == (2 * STEPS, 4), "two tasks, twice, and no step repeated"
+    assert differing(found, here(few_ratings, tmp_path, *RANKS)) == []

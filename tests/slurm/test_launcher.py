@@ -53,13 +53,14 @@ def test_without_slurm_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, jobs:
         perform(jobs)
 
 
-def test_sbatch_refuses_in_its_own_words(fakes: Fakes, jobs: list[Job]) -> None:
+def test_sbatch_refuses_in_its_own_words(fakes: Fakes, jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
     words = "sbatch: error: invalid partition specified: nowhere"
     fakes.says("sbatch", f"echo '{words}' >&2; echo 'sbatch: error: Batch job submission failed: no' >&2; exit 1")
     with pytest.raises(MetarunError) as found:
         perform(jobs, partition="nowhere")
     assert str(found.value).startswith("sbatch refuses the job: invalid partition specified: nowhere; Batch job")
     assert "\n" not in str(found.value)
+    assert "sbatch: error" not in capsys.readouterr().err, "said once"
     assert not (jobs[0].folder / submission.TICKET).exists()
 
 

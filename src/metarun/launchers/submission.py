@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -105,7 +107,7 @@ def check_site(site: Site, ranks: int) -> None:
     if site.signal_delay_s >= 60 * site.timeout_min:
         raise MetarunError(
             f"{where}signal_delay_s={site.signal_delay_s}: a job of timeout_min={site.timeout_min} would be told to "
-            "save when it begins; less, or more minutes"
+            "save when it begins; lower it, or raise timeout_min"
         )
     if ranks > 1 and site.tasks != ranks:
         raise MetarunError(
@@ -147,7 +149,8 @@ def send(jobs: Sequence[Job], site: Site, ranks: int, home: Path, accelerator: s
             for group in part
         ]  # fmt: skip
         try:
-            sent = executor.map_array(Node(), works)
+            with contextlib.redirect_stderr(io.StringIO()):  # submitit says there what it raises
+                sent = executor.map_array(Node(), works)
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             raise MetarunError(refusal(error)) from error
         for found, group in zip(sent, part, strict=True):

@@ -8,6 +8,7 @@ the validation tasks are best.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -87,18 +88,23 @@ def entries_of(groups: Sequence[Group], measured: Mapping[int, Measured], over: 
         for method in notation.ordered(method for _, one in ones for method in one.marks):
             mark = tuple((name, one.marks.get(method)) for name, one in ones)
             same.setdefault((method, mark), []).append(number)
+    shared = [(method, numbers, _shared([groups[n].keys for n in numbers])) for (method, _), numbers in same.items()]
+    shared = [(method, n, keys if len(n) < len(groups) else {}) for method, n, keys in shared]
+    # A strategy's name says which one it is, unless it stands in runs of several.
+    short = Counter((method, _label(keys, ("strategy",))) for method, _, keys in shared)
     found = []
-    for (method, _), numbers in same.items():
-        keys = _shared([groups[number].keys for number in numbers])
-        if len(numbers) == len(groups):
-            keys = {}
-        # The method's own name says it already.
-        told = {k: v for k, v in keys.items() if not (k == "strategy" and v == method)}
-        where = " ".join(f"{key}={value}".removeprefix("experiment=") for key, value in told.items())
+    for method, numbers, keys in shared:
+        brief = _label(keys, ("strategy",))
+        where = brief if short[method, brief] == 1 else _label(keys)
         found.append(Entry(method, tuple(numbers), where, keys))
     places = {where: n for n, where in enumerate(dict.fromkeys(["", *(entry.where for entry in found)]))}
     ranks = {m: n for n, m in enumerate(m for m, _ in notation.framed_by(entry.method for entry in found))}
     return sorted(found, key=lambda entry: (places[entry.where], ranks[entry.method]))
+
+
+def _label(keys: Mapping[str, str], without: Sequence[str] = ()) -> str:
+    """Return keys and values as they are typed."""
+    return " ".join(f"{k}={v}".removeprefix("experiment=") for k, v in keys.items() if k not in without)
 
 
 def _shared(keys: Sequence[Mapping[str, str]]) -> dict[str, str]:

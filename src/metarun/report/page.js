@@ -265,5 +265,7 @@ function tables() {
   byId("commands").append(...data.commands.map((line) => make("li", line)));
   byId("environments").append(...data.environments.map((line) => make("li", line)));
   byId("warnings").hidden = !data.warnings.length;
+  byId("warnings").querySelector("summary").textContent = `${data.warnings.length} different ones`;
+  byId("warnings").querySelector("details").open = data.warnings.length < 8;
   byId("warnings").querySelector("ul").append(...data.warnings.map((line) => make("li", line)));
 }

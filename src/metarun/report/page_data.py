@@ -9,12 +9,13 @@ from metarun.report import cost, notation, palette
 from metarun.report.comparison import caption_lines, setting, tested, units
 from metarun.report.contrast import Cell, Comparison, Table
 from metarun.report.curves import curves
+from metarun.report.groups import tasks_of
 from metarun.report.headline import headline
 from metarun.report.provenance import commands, differences, environments, runs_table
 from metarun.results import finite
 
-FEW = 14
-"""Entries up to which all are shown at first."""
+FEW, BEST = 14, 10
+"""Entries up to which all are shown at first; of more, how many of the best on validation."""
 
 
 def page_data(comparison: Comparison, left_out: Sequence[str]) -> dict[str, Any]:
@@ -120,13 +121,18 @@ def _at_first(comparison: Comparison) -> list[int]:
     if len(known) <= FEW:
         return everything
     sign = -1 if notation.higher_is_better(metric) else 1
-    ranked = sorted(
-        (n for n in comparison.validation if notation.family(comparison.entries[n].method) != "baseline"),
-        key=lambda n: sign * comparison.validation[n],
-    )
+    ranked: dict[object, list[int]] = {}
+    for n in sorted(comparison.validation, key=lambda n: sign * comparison.validation[n]):
+        entry = comparison.entries[n]
+        if notation.family(entry.method) != "baseline":
+            # Values on other validation tasks are no measure of each other.
+            ranked.setdefault(tasks_of(comparison.groups[entry.groups[0]].runs[0]), []).append(n)
+    best = [n for each in ranked.values() for n in each[: max(1, BEST // len(ranked))]]
+    table = comparison.tables[view, metric]
+    references = {c.reference.to for (n, _), c in table.cells.items() if n in best and c.reference}
     framing = [
         n
         for n in everything
         if notation.family(comparison.entries[n].method) == "baseline" and not comparison.entries[n].where
     ]
-    return sorted({*ranked[:10], *framing[: FEW - 4], *comparison.chosen})
+    return sorted({*best, *references, *framing[: FEW - BEST], *comparison.chosen})

@@ -39,6 +39,17 @@ const look = (entry) => ({
 });
 const legendName = (n) => entryName(n) + (data.entries[n].chosen ? " (chosen)" : "");
 
+// A name beside the frame is broken between words, so that the frame keeps its room.
+function folded(name, most) {
+  const lines = [""];
+  for (const word of name.split(" ")) {
+    const last = lines[lines.length - 1];
+    if (last && last.length + word.length >= most) lines.push(word);
+    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+  }
+  return lines.join("<br>");
+}
+
 // The scale is bounded on its bad side by 2.5 times the distance of the median from the best.
 function frame(points, higher) {
   const bad = higher ? -1 : 1;
@@ -117,10 +128,12 @@ function drawPairs() {
       text: [`${entryName(n)}<br>${short(difference)}${half(ci95)}, ${probability(p)} after Holm's correction`],
     };
   });
+  const names = order.map((n) => folded(legendName(n), 30));
+  const lines = names.reduce((total, name) => total + name.split("<br>").length, 0);
   byId("pairs").classList.remove("empty");
   Plotly.react("pairs", traces, layout({
     xaxis: { title: { text: `difference in ${found.label}: ${found.higher ? "right" : "left"} of 0 is better` }, range: [-1.08 * bound, 1.08 * bound] },
-    yaxis: { tickvals: order.map((_, k) => k), ticktext: order.map(legendName), range: [-0.7, order.length - 0.3], tickfont: { size: order.length > 24 ? 9 : 12 } },
+    yaxis: { tickvals: order.map((_, k) => k), ticktext: names, range: [-0.7, order.length - 0.3], tickfont: { size: order.length > 24 ? 9 : 12 } },
     shapes: [{ type: "line", x0: 0, x1: 0, yref: "paper", y0: 0, y1: 1, line: { color: "#000", dash: "dash", width: 1.5 } }],
     annotations: order.flatMap((n, k) => {
       const [, difference] = cellOf(n)[5];
@@ -128,7 +141,7 @@ function drawPairs() {
       const right = difference > 0;
       return [{ x: right ? 1 : 0, xref: "paper", xanchor: right ? "right" : "left", y: k, showarrow: false, text: right ? `${short(difference)} ▶` : `◀ ${short(difference)}`, font: { color: data.entries[n].color } }];
     }),
-    height: Math.max(440, 90 + 17 * order.length),
+    height: Math.max(440, 90 + 17 * lines),
   }), config);
   const out = order.filter((n) => Math.abs(cellOf(n)[5][1]) > 1.08 * bound);
   say("pairs-note", [

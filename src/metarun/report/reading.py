@@ -12,6 +12,7 @@ from metarun.errors import MetarunError
 from metarun.manifest import APART, FORMAT
 from metarun.manifest import NAME as MANIFEST
 from metarun.results import Score, load_scores, read_json
+from metarun.smoke import CUT
 
 NEEDED = ("name", "run_id", "dataset", "synthetic", "metric", "test", "folder")
 SCORES = "task_scores.npz"
@@ -34,11 +35,17 @@ class Run(NamedTuple):
 
 
 def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """Return the finished runs, and a line for every folder that holds none: unfinished, broken, another format."""
+    """Return the finished runs, and a line for every folder that holds none: unfinished, broken, another format.
+
+    Beside others a run that was cut short is left out too: it shows that it runs, and nothing else.
+    """
     runs, lines = [], []
     for folder in map(Path, folders):
         try:
-            runs.append(_read(folder))
+            found = _read(folder)
+            if len(folders) > 1 and CUT in found.summary.get("setting", {}):
+                raise MetarunError(f"no result: {folder} ({CUT} {found.summary['setting'][CUT]}); left out")
+            runs.append(found)
         except MetarunError as error:
             lines.append(str(error))
     return runs, lines

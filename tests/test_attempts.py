@@ -59,6 +59,23 @@ def test_a_kill_while_judging_leaves_what_was_known_at_the_end_of_the_stages(wor
     assert entry["peak_memory_mb"] > attempts(tmp_path)[1]["peak_memory_mb"] + 100
 
 
+@pytest.mark.slow
+def test_a_kill_after_the_summary_leaves_a_manifest_that_is_closed_when_the_run_is_shown(
+    words: list[str], tmp_path: Path
+) -> None:
+    assert command(words, tmp_path, Kill("write", "summary.json", 1, "after"))[0] == -signal.SIGKILL
+    path = folder_of(tmp_path) / "manifest.json"
+    killed = json.loads(path.read_text(encoding="utf-8"))
+    assert killed["model"]["parameters"] > 4 * 60
+    assert killed["end"] is killed["attempts"][0]["exit"] is None
+    assert command(words, tmp_path)[0] == 0
+    shown = json.loads(path.read_text(encoding="utf-8"))
+    (entry,) = shown["attempts"]
+    assert entry["exit"] == "finished"
+    assert shown["start"] < entry["end"] == shown["end"]
+    assert shown["model"] == killed["model"]
+
+
 def grow_in_meta() -> None:
     """Take 150 MB for the meta-update."""
     from metarun import pipeline

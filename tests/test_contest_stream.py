@@ -76,12 +76,16 @@ def test_a_pass_killed_anywhere_ends_with_the_same_bits(
         Kill("write", f"{key}/model.ckpt", 1, "half"),
         Kill("step", "pass-baseline-running_bias", 8),
         Kill("write", "summary.json", 1, "before"),
+        Kill("write", "summary.json", 1, "after"),
     ]
     given = words(few_ratings, tmp_path)
     for kill in kills:
         assert attempt(given, tmp_path, kill, [short_steps]) != 0, f"never reached: {kill}"
     assert attempt(given, tmp_path, changes=[short_steps]) == 0
     assert len(steps_taken(tmp_path)) - len(steps_taken(undisturbed_pass)) <= 3 * len(kills)
+    manifest = json.loads((folder_of(tmp_path) / "manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["model"]["labels"], manifest["attempts"][-1]["exit"]) == (4500, "finished")
+    assert len(manifest["attempts"]) == len(kills), "the last of them had finished"
     assert not differing(bits(folder_of(tmp_path)), bits(folder_of(undisturbed_pass)))
 
 

@@ -153,6 +153,19 @@ def test_a_full_disk_at_the_end_does_not_hide_the_error(tmp_path, monkeypatch):
         work()
 
 
+def test_only_what_its_process_could_not_close_is_settled(tmp_path):
+    opened = manifest.start(tmp_path, config(), DATA)
+    (tmp_path / "summary.json").write_text("{}")
+    manifest.settle(tmp_path)
+    found = manifest.load(tmp_path)
+    assert found["end"] == found["attempts"][0]["end"]
+    assert found["attempts"][0]["exit"] == "finished"
+    opened.last["exit"] = "failed: the plot"
+    opened.save()
+    manifest.settle(tmp_path)
+    assert manifest.load(tmp_path)["attempts"][0]["exit"] == "failed: the plot"
+
+
 @pytest.mark.parametrize(("said", "age"), [(None, "an older"), (0, "an older"), (2, "a newer")])
 def test_another_format_is_refused_with_what_to_do(tmp_path, said, age):
     opened = manifest.start(tmp_path, config(), DATA)

@@ -67,7 +67,8 @@ def test_only_a_process_with_a_manifest_has_an_audience(tmp_path: Path, capsys: 
         assert type(watch.view) is Silent
         watch.say("nothing")
         watch.judging("meta/maml", 1, 2)
-        watch.finished(tmp_path, [], {})
+        watch.described({})
+        watch.finished(tmp_path, [])
     assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
     with manifest.attempt(tmp_path, cfg, DATA) as opened, watching(cfg, tmp_path, opened) as watch:
@@ -81,7 +82,10 @@ def test_a_finished_run_is_closed_before_it_is_sent_on(tmp_path: Path) -> None:
     (tmp_path / "error.png").write_bytes(b"")
     rows = [{"split": "train"}, {"split": "test"}]
     with manifest.attempt(tmp_path, cfg, DATA) as opened:
-        Watch(Silent(), Trackers({"own": tracker}, print), opened).finished(tmp_path, rows, {"parameters": 3})
+        watch = Watch(Silent(), Trackers({"own": tracker}, print), opened)
+        watch.described({"parameters": 3})
+        assert json.loads((tmp_path / "manifest.json").read_text())["model"] == {"parameters": 3}
+        watch.finished(tmp_path, rows)
     assert tracker.found is not None
     assert tracker.found.table == rows[1:]
     assert [path.name for path in tracker.found.plots] == ["error.png"]

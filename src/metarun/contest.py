@@ -16,7 +16,9 @@ from metarun.manifest import FORMAT
 from metarun.model import Model
 from metarun.pipeline import Pipeline, Product
 from metarun.report import plots, summary
-from metarun.results import KEYS, Score, load_scores, read_json, rows, save_scores, write_csv, write_json, write_jsonl
+from metarun.results import (
+    KEYS, SUMMARY, Score, load_scores, read_json, rows, save_scores, write_csv, write_json, write_jsonl,
+)  # fmt: skip
 from metarun.rule import Batch, Rule, State
 
 SCORES, CHOICES = "scores.npz", "choices.json"
@@ -76,8 +78,9 @@ def contest(
     if any(cell in result["test"] for cell in judge.cells[:1]):
         plots.support_plot(result, folder / "error_by_support.png")
     export.write(pipeline, products, chosen, result)
-    write_json(folder / "summary.json", result)
-    pipeline.watch.finished(folder, lines, model_facts(pipeline))
+    pipeline.watch.described(model_facts(pipeline))
+    write_json(folder / SUMMARY, result)
+    pipeline.watch.finished(folder, lines)
     return result
 
 

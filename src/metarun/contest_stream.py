@@ -18,7 +18,9 @@ from metarun.evaluate import grid
 from metarun.manifest import FORMAT
 from metarun.metrics.interval import paired
 from metarun.report import block_plot, summary
-from metarun.results import KEYS, Score, finite, reported, rows, save_scores, write_csv, write_json, write_jsonl
+from metarun.results import (
+    KEYS, SUMMARY, Score, finite, reported, rows, save_scores, write_csv, write_json, write_jsonl,
+)  # fmt: skip
 from metarun.stages.loop import fit
 from metarun.stages.passes import METRICS, Pass
 from metarun.store import Store
@@ -57,9 +59,10 @@ def contest(
     write_jsonl(folder / "metrics.jsonl", lines)
     write_csv(folder / "metrics.csv", lines)
     block_plot.block_plot(result, folder / "error_over_time.png")
-    write_json(folder / "summary.json", result)
     # A rule over a stream has tables instead of a model, and learns from every rating of it.
-    watch.finished(folder, lines, {"parameters": None, "learned": {}, "labels": len(stream.user)})
+    watch.described({"parameters": None, "learned": {}, "labels": len(stream.user)})
+    write_json(folder / SUMMARY, result)
+    watch.finished(folder, lines)
     return result
 
 

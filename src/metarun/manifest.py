@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from metarun import machine, memory, ranks, stopping
 from metarun.errors import MetarunError
-from metarun.results import read_json, write_json
+from metarun.results import SUMMARY, read_json, write_json
 
 NAME, FORMAT, FINISHED = "manifest.json", 1, "finished"
 # They say where and how a run is made, not what it is: the same groups that a run's id leaves out.
@@ -120,6 +120,19 @@ def start(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> Attempt:
     })  # fmt: skip
     opened.save()
     return opened
+
+
+def settle(folder: Path) -> None:
+    """Close the last attempt at a finished run whose process died between the summary and the end of its manifest.
+
+    Raises MetarunError where the manifest cannot be read or written.
+    """
+    content = load(folder)
+    if content["attempts"][-1]["exit"] is None:
+        end = _text(datetime.fromtimestamp((Path(folder) / SUMMARY).stat().st_mtime, UTC))
+        content["attempts"][-1].update(end=end, exit=FINISHED)
+        content["end"] = end
+        write_json(Path(folder) / NAME, content)
 
 
 def reason(error: BaseException) -> str:
@@ -223,8 +236,13 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 
 
 def _now() -> str:
-    """Return the time in UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    """Return the time in UTC."""
+    return _text(datetime.now(UTC))
+
+
+def _text(moment: datetime) -> str:
+    """Return a time to the millisecond."""
+    return moment.isoformat(timespec="milliseconds")
 
 
 def _cpu_seconds() -> float:

@@ -26,6 +26,8 @@ from metarun.arrays import read_npz
 from metarun.errors import MetarunError
 from metarun.metrics.interval import Estimate, estimate, paired
 
+SUMMARY = "summary.json"
+"""The last file of a run: where it lies the run is finished."""
 KEYS = (
     "round", "stage", "split", "protocol", "method", "cell", "support",
     "step", "metric", "value", "ci95", "n", "seed", "params",

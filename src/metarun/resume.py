@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,9 +15,9 @@ from omegaconf import DictConfig
 
 from metarun import atomic, manifest
 from metarun.errors import MetarunError
-from metarun.results import read_json
+from metarun.results import SUMMARY, read_json
 
-SUMMARY, LOCK = "summary.json", ".lock"
+LOCK = ".lock"
 WAIT = "METARUN_WAIT"
 """The variable that says how many seconds a run waits for another process to leave its folder; by default none."""
 
@@ -100,6 +100,8 @@ def take_up(folder: Path, cfg: DictConfig, data: dict[str, Any]) -> dict[str, An
             "It is not touched; resume=never starts a new one beside it."
         )
     if (folder / SUMMARY).exists():
+        with suppress(MetarunError):  # a folder that is only read can be shown all the same
+            manifest.settle(folder)
         print(f"{folder} is finished; resume=never runs it again beside it.", file=sys.stderr)
         found: dict[str, Any] = read_json(folder / SUMMARY)
         return found

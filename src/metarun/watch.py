@@ -64,11 +64,16 @@ class Watch:
         if self.attempt is not None:
             self.attempt.save()
 
-    def finished(self, folder: Path, rows: Sequence[dict[str, Any]], model: dict[str, Any]) -> None:
+    def described(self, model: dict[str, Any]) -> None:
+        """Put the manifest's "model" in its place; before the summary, after which nobody comes back to do it."""
+        if self.attempt is not None:
+            self.attempt.content["model"] = model
+            self.attempt.save()
+
+    def finished(self, folder: Path, rows: Sequence[dict[str, Any]]) -> None:
         """Close the manifest of a run whose results are written, and send them on; rows: the lines of metrics.jsonl."""
         if self.attempt is None:
             return
-        self.attempt.content["model"] = model
         self.attempt.close(FINISHED)
         table = [row for row in rows if row["split"] != "train"]
         self.followers.results(Results(table, sorted(folder.glob("*.png")), self.attempt.content))

@@ -89,6 +89,23 @@ def test_a_pass_killed_anywhere_ends_with_the_same_bits(
     assert not differing(bits(folder_of(tmp_path)), bits(folder_of(undisturbed_pass)))
 
 
+def test_a_pass_is_saved_by_the_clock_too(few_ratings: Path, tmp_path: Path) -> None:
+    given = words(few_ratings, tmp_path, "pipeline.save_minutes=0.00001")
+    given[given.index("pipeline.save_every=3")] = "pipeline.save_every=1000"
+    assert attempt(given, tmp_path, Kill("step", "pass-online-incremental_mf", 11), [short_steps]) != 0
+    assert list(folder_of(tmp_path).glob("checkpoints/pass-online-incremental_mf/last.ckpt"))
+
+
+def test_a_check_counts_what_it_has_done(few_ratings: Path, tmp_path: Path) -> None:
+    given = [word for word in words(few_ratings, tmp_path, "trainer=smoke") if "evaluate.against" not in word]
+    assert attempt([*given, "evaluate.against=[]"], tmp_path, changes=[short_steps]) == 0
+    summary = json.loads((folder_of(tmp_path) / "summary.json").read_text(encoding="utf-8"))
+    manifest = json.loads((folder_of(tmp_path) / "manifest.json").read_text(encoding="utf-8"))
+    assert summary["optimiser_steps"] == len(steps_taken(tmp_path))
+    assert sum(one["steps"] for one in summary["cost"].values()) == len(steps_taken(tmp_path))
+    assert manifest["model"]["labels"] == summary["pass"]["ratings"] == 2 * 250
+
+
 def test_it_shows_a_finished_run(undisturbed_pass: Path, few_ratings: Path) -> None:
     before = len(steps_taken(undisturbed_pass))
     code, text = command(words(few_ratings, undisturbed_pass), undisturbed_pass)

@@ -1,5 +1,7 @@
+import os
 import signal
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
@@ -140,6 +142,15 @@ def test_cpu_seconds_are_of_this_attempt_alone(tmp_path):
     assert manifest.load(tmp_path)["attempts"][0]["cpu_seconds"] < 0.1
 
 
+def test_the_peak_is_of_this_attempt_alone(tmp_path):
+    peaks = []
+    for megabytes in (300, 0):
+        with manifest.attempt(tmp_path, config(), DATA):
+            bytearray(megabytes * 2**20).count(1)
+        peaks.append(manifest.load(tmp_path)["attempts"][-1]["peak_memory_mb"])
+    assert peaks[1] < peaks[0] - 200
+
+
 def test_a_full_disk_at_the_end_does_not_hide_the_error(tmp_path, monkeypatch):
     def full(*_):
         raise MetarunError("no space")
@@ -151,6 +162,39 @@ def test_a_full_disk_at_the_end_does_not_hide_the_error(tmp_path, monkeypatch):
 
     with pytest.raises(ValueError, match="the real one"):
         work()
+
+
+@pytest.mark.parametrize(
+    ("code", "own", "said"),
+    [
+        (-9, True, "killed by SIGKILL, perhaps for memory"),
+        (-11, True, "killed by SIGSEGV"),
+        (-9, False, None),  # it never came to an attempt of its own: this one is somebody else's
+        (1, True, None),
+        (0, True, None),
+    ],
+)
+def test_who_started_a_process_writes_down_that_it_was_killed(tmp_path, code, own, said):
+    process = SimpleNamespace(exitcode=code, pid=os.getpid() + (not own))
+    manifest.killed(tmp_path, process)
+    assert not list(tmp_path.iterdir())
+    manifest.start(tmp_path, config(), DATA)
+    manifest.killed(tmp_path, process)
+    found = manifest.load(tmp_path)
+    assert found["attempts"][0]["exit"] == said
+    assert (found["attempts"][0]["end"] is None) == (said is None)
+    assert found["end"] is None
+
+
+def test_what_was_closed_stays_and_what_was_finished_is_no_kill(tmp_path):
+    process = SimpleNamespace(exitcode=-9, pid=os.getpid())
+    manifest.start(tmp_path, config(), DATA).close("failed: no")
+    manifest.killed(tmp_path, process)
+    assert manifest.load(tmp_path)["attempts"][0]["exit"] == "failed: no"
+    manifest.start(tmp_path, config(), DATA)
+    (tmp_path / "summary.json").write_text("{}")
+    manifest.killed(tmp_path, process)
+    assert manifest.load(tmp_path)["attempts"][1]["exit"] == "finished"
 
 
 def test_only_what_its_process_could_not_close_is_settled(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 from small_run import SHORT, SMALL, begin_command, bits, command, differing, ended, folder_of, said
 
-from metarun import supervisor
+from metarun import config, manifest, supervisor
+from metarun.stopping import Stopped
 
 STEPS = 150
 TOGETHER = [*SMALL, *SHORT, "trainer=ddp_cpu", f"pipeline.meta.steps={STEPS}"]
@@ -127,6 +129,58 @@ def test_what_the_first_one_refuses_is_said_once(few_ratings: Path, tmp_path: Pa
     assert code == 2, text
     assert text.count("metarun: ") == 1
     assert "Lower pretrain.lr" in text
+
+
+def fork(job: Callable[[], object]) -> Any:
+    process = multiprocessing.get_context("fork").Process(target=job)
+    process.start()
+    return process
+
+
+def sleep() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    time.sleep(60)
+
+
+def test_what_hangs_when_the_first_has_ended_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "GRACE", 0.2)
+    began = time.monotonic()
+    assert supervisor.ended([fork(time.monotonic), fork(sleep)], []) == [0, -signal.SIGKILL]
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_ctrl_c_while_they_are_started_leaves_none_behind(
+    at: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun: list[Any] = []
+
+    def start(*_: Any) -> Any:
+        begun.append(fork(sleep))
+        if len(begun) == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return begun[-1]
+
+    monkeypatch.setattr("metarun.processes.start", start)
+    monkeypatch.setattr(supervisor, "GRACE", 0.2)
+    cfg = config.compose(["trainer=ddp_cpu", "trainer.devices=3"])
+    with pytest.raises(Stopped):
+        supervisor.run([], cfg, tmp_path)
+    assert len(begun) == at
+    assert not any(process.is_alive() for process in begun)
+
+
+def test_a_first_process_that_is_killed_is_in_the_manifest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cfg = config.compose(["trainer=ddp_cpu"])
+
+    def die() -> None:
+        manifest.start(tmp_path, cfg, {})
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr("metarun.processes.start", lambda _, __, log: fork(sleep if log else die))
+    monkeypatch.setattr(supervisor, "GRACE", 0.2)
+    assert supervisor.run([], cfg, tmp_path) == 1
+    assert manifest.load(tmp_path)["attempts"][-1]["exit"] == "killed by SIGKILL, perhaps for memory"
 
 
 @pytest.mark.parametrize(

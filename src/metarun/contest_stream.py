@@ -102,7 +102,8 @@ def one_pass(
     stage.rate_key = f"the rates among the fields of strategy.{family} (metarun show strategy/{method})"
     seconds = fit(
         stage, stream.batch, steps, store.place(key), method,
-        trainer=cfg.trainer, save_every=cfg.pipeline.save_every, callbacks=watch.follow(key, method, steps),
+        trainer=cfg.trainer, save_every=cfg.pipeline.save_every, save_minutes=cfg.pipeline.save_minutes,
+        callbacks=watch.follow(key, method, steps),
     )  # fmt: skip
     rate = round(len(stream.user) / seconds)
     point = points[stage.choice]

@@ -19,6 +19,11 @@ def threads() -> int:
     return torch.get_num_threads()
 
 
+def cores() -> int:
+    """Return how many cores this process may use, where the system tells; else how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def versions() -> dict[str, str | None]:
     """Return the installed version of Python and of each package, None where one is not installed as a package."""
     found: dict[str, str | None] = {"python": platform.python_version()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import resource
 import signal
 import sys
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ class Attempt:
 
     def __init__(self, folder: Path, content: dict[str, Any]) -> None:
         self.path, self.content = Path(folder) / NAME, content
+        memory.begin()
         self.began, self.cpu = time.monotonic(), _cpu_seconds()
         self.others = 0.0
         """CPU seconds of the other processes of the run, known when they have done their part."""
@@ -95,13 +98,14 @@ def start(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> Attempt:
         "argv": sys.argv,
         "start": _now(),
         "end": None,
-        "exit": None,  # finished | stopped by SIGNAL | failed: one line; null while it runs and after a SIGKILL
+        "exit": None,  # finished | stopped by SIGNAL | killed by SIGNAL | failed: one line; null while it runs
         "cpu_seconds": None,
         "gpu_seconds": None,  # how long it held a GPU
-        "peak_memory_mb": None,
+        "peak_memory_mb": None,  # of the first process alone, as on the GPU: the peaks of several need not coincide
         "peak_gpu_memory_mb": None,
         "threads": machine.threads(),
         "processes": ranks.place().world,
+        "pid": os.getpid(),
         "hardware": machine.hardware(),
         "versions": machine.versions(),
         "code": machine.code(),
@@ -133,6 +137,21 @@ def settle(folder: Path) -> None:
         content["attempts"][-1].update(end=end, exit=FINISHED)
         content["end"] = end
         write_json(Path(folder) / NAME, content)
+
+
+def killed(folder: Path, process: BaseProcess) -> None:
+    """Write by which signal a process was killed into the attempt that it left open; for the one who started it."""
+    number = -(process.exitcode or 0)
+    if number <= 0 or not (Path(folder) / NAME).exists():
+        return
+    with contextlib.suppress(MetarunError):  # a full disk must not hide what went wrong
+        if (Path(folder) / SUMMARY).exists():
+            return settle(folder)
+        content = load(folder)
+        entry = content["attempts"][-1]
+        if entry["exit"] is None and entry.get("pid") == process.pid:  # else it died before it came to its own
+            entry.update(end=_now(), exit=stopping.killed(number))
+            write_json(Path(folder) / NAME, content)
 
 
 def reason(error: BaseException) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from metarun.errors import MetarunError
@@ -15,11 +16,28 @@ WORDS = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not
 """What torch says on the CPU, in an error that is nothing but a RuntimeError."""
 
 
+OWN = Path("/proc/self")
+
+
+def begin() -> None:
+    """Forget the peaks so far, where the system can: a process of a sweep makes one run after another."""
+    with suppress(OSError):  # no Linux, or a sandbox
+        (OWN / "clear_refs").write_text("5", encoding="ascii")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def peak() -> float:
-    """Return the most memory in MB that this process, or the largest of its children, has held so far."""
+    """Return the most memory in MB that this process has held since `begin`; elsewhere than on Linux, ever."""
+    try:
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", (OWN / "status").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    if found:
+        return round(int(found[1]) / 2**10, 1)
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes here
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return round(max(resource.getrusage(one).ru_maxrss for one in who) / unit, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 
 
 def limit() -> tuple[float, str]:
@@ -91,7 +109,7 @@ def complaint(error: BaseException) -> str:
 
 
 def gpu_peak() -> float | None:
-    """Return the most memory in MB that tensors have held on the GPU; None where none was used."""
+    """Return the most memory in MB that tensors have held on the GPU since `begin`; None where none was used."""
     import torch
 
     most = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0

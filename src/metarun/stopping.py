@@ -49,6 +49,16 @@ def words(number: int) -> str:
     return "Stopped" if number == signal.SIGINT else f"Stopped by {signal.Signals(number).name}"
 
 
+def killed(number: int) -> str:
+    """Return what is said of a process that a signal has ended by force.
+
+    >>> killed(9)
+    'killed by SIGKILL, perhaps for memory'
+    """
+    name = signal.Signals(number).name
+    return f"killed by {name}" + (", perhaps for memory" if number == signal.SIGKILL else "")
+
+
 @contextmanager
 def listening() -> Iterator[None]:
     """Raise Stopped where one of SIGNALS arrives; afterwards the handlers are as they were before."""

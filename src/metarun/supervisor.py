@@ -20,7 +20,7 @@ from types import FrameType
 
 from omegaconf import DictConfig
 
-from metarun import processes, ranks, stopping
+from metarun import machine, manifest, processes, ranks, stopping
 from metarun.config import FOLDER
 from metarun.errors import MetarunError
 
@@ -42,13 +42,19 @@ def run(words: Sequence[str], cfg: DictConfig, folder: Path) -> int:
         FOLDER: str(folder.resolve()),
     }  # fmt: skip
     logs = [folder / f"process-{number}.log" for number in range(1, count)]
-    started = []
-    for number, log in enumerate([None, *logs]):
-        own = {"RANK": str(number), "LOCAL_RANK": str(number)}
-        started.append(processes.start(words, environment | own, log))
-    with forwarding(started[0]) as asked:
+    started: list[BaseProcess] = []
+    with forwarding(started) as asked:
+        for number, log in enumerate([None, *logs]):
+            if not asked:
+                own = {"RANK": str(number), "LOCAL_RANK": str(number)}
+                started.append(processes.start(words, environment | own, log))
+        if len(started) < count:  # nobody has begun: they have not met
+            for process in started:
+                process.kill()
         codes = ended(started, asked)
-    if asked and codes[0] != 0:
+    if len(started) == count:
+        manifest.killed(folder, started[0])
+    if asked and (len(started) < count or codes[0] != 0):
         raise stopping.Stopped(asked[0])
     if not any(codes):
         for log in logs:
@@ -64,7 +70,7 @@ def check(cfg: DictConfig, count: int) -> None:
             f"trainer.devices={cfg.trainer.devices} with trainer.accelerator=gpu needs as many GPUs, and torch finds "
             f"{ranks.gpus()} here: lower trainer.devices, or use trainer=ddp_cpu"
         )
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = machine.cores()
     threads = cfg.trainer.threads or cores
     if threads * count > cores:
         print(
@@ -82,16 +88,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def forwarding(first: BaseProcess) -> Iterator[list[int]]:
-    """Pass on the signals that ask to stop to the first process, which stops all; yield those that came."""
+def forwarding(started: Sequence[BaseProcess]) -> Iterator[list[int]]:
+    """Pass on the signals that ask to stop to the first process started, which stops all; yield those that came."""
     asked: list[int] = []
-    pid = first.pid
-    assert pid is not None, "it has been started"
 
     def forward(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
-        with suppress(ProcessLookupError):  # it has ended
-            os.kill(pid, number)
+        for pid in [process.pid for process in started[:1]]:
+            assert pid is not None, "it has been started"
+            with suppress(ProcessLookupError):  # it has ended
+                os.kill(pid, number)
 
     before = {number: signal.signal(number, forward) for number in stopping.SIGNALS}
     try:
@@ -102,11 +108,14 @@ def forwarding(first: BaseProcess) -> Iterator[list[int]]:
 
 
 def ended(started: Sequence[BaseProcess], asked: Sequence[int]) -> list[int]:
-    """Wait until all have ended, soon after the first that fails, and return their exit codes; leave none behind."""
+    """Wait until all have ended, and return their exit codes; leave none behind.
+
+    The others have little time left when one has failed, and when the first has ended: it had the results to write.
+    """
     deadline: float | None = None
     while running := [process for process in started if process.is_alive()]:
-        failed = any(process.exitcode for process in started)
-        if deadline is None and (failed or len(asked) > 1):
+        over = started[0].exitcode is not None or any(process.exitcode for process in started)
+        if deadline is None and (over or len(asked) > 1):
             deadline = time.monotonic() + GRACE
         left = 1.0 if deadline is None else deadline - time.monotonic()
         if left <= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -58,6 +59,8 @@ def test_a_job_that_crashes_or_is_killed_ends_no_other(
     assert "a crash of its own" in Path(crashed[1]).read_text(encoding="utf-8")
     assert re.search(r"strategy=meta/killed: failed, killed by SIGKILL, perhaps for memory \(log: .*\)", last)
     assert len(runs(tmp_path / "outputs")) == 1
+    ends = [json.loads(path.read_text())["attempts"][-1]["exit"] for path in tmp_path.glob("outputs/*/*/manifest.json")]
+    assert ends.count("killed by SIGKILL, perhaps for memory") == 1
 
 
 @pytest.mark.slow

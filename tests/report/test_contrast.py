@@ -152,6 +152,15 @@ def test_validation_chooses_and_test_never_does(tmp_path):
     assert cell(found, "meta/a").best
 
 
+def test_values_of_other_validation_tasks_are_not_weighed_against_each_other(tmp_path):
+    for key in ("evaluate.validation_tasks", "trainer.tasks"):
+        runs = [([f"{key}={n}"], {"baseline/ridge": BASE, "meta/ridge": better(0.1 + n / 1000)}) for n in (10, 20)]
+        found = comparison(tmp_path / key, *runs)
+        assert len(found.chosen) == 2
+        (table,) = found.tables.values()
+        assert sum(one.best for one in table.cells.values()) == 1, "the test tasks are the same"
+
+
 def test_a_strategy_is_named_once_unless_that_is_ambiguous(tmp_path):
     runs = [
         (["strategy=meta/a", "b.dim=4"], {"baseline/ridge": BASE, "meta/a": better(0.1), "meta/b": better(0.3)}),

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from metarun import stopping
+from metarun import manifest, stopping
 from metarun.launchers.base import LOG, SUMMARY
 from metarun.results import read_json, write_json
 
@@ -143,6 +143,7 @@ class Task:
         self.process = multiprocessing.get_context("fork").Process(target=_run, args=given)
         self.process.start()
         self.process.join()
+        manifest.killed(run.folder, self.process)
         code, self.process = self.process.exitcode, None
         assert code is not None
         return code

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
-from metarun import processes
+from metarun import machine, manifest, processes, stopping
 from metarun.launchers.base import LOG, SUMMARY, Job, Launch, Outcome
 from metarun.results import objective, read_json
 
@@ -45,7 +45,7 @@ class Pool(Launch):
     def perform(self, jobs: list[Job]) -> Iterator[Outcome]:
         """Run the jobs in their order, and yield each as it ends."""
         threads = self.config.trainer.threads
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = machine.cores()
         at_once = self.n_jobs or max(1, cores // (threads or cores))
         if threads:  # for the libraries that ask the environment when they are imported, in the process that is forked
             os.environ.setdefault("OMP_NUM_THREADS", str(threads))
@@ -75,6 +75,7 @@ def ended(work: Working) -> Outcome:
     work.process.join()
     code, log = work.process.exitcode, work.job.folder / LOG
     seconds = time.monotonic() - work.began
+    manifest.killed(work.job.folder, work.process)
     if code == 0 and (work.job.folder / SUMMARY).exists():
         return Outcome(work.job, "finished", found(work.job.folder, seconds), log)
     state = "refused" if code == 2 else "stopped" if (code or 0) > 128 else "failed"
@@ -91,8 +92,7 @@ def found(folder: Path, seconds: float) -> str:
 def reason(code: int, log: Path) -> str:
     """Return the one line that says why a job did not finish."""
     if code < 0:
-        name = signal.Signals(-code).name
-        return f"killed by {name}" + (", perhaps for memory" if -code == signal.SIGKILL else "")
+        return stopping.killed(-code)
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     said = [line.removeprefix("metarun: ") for line in lines if line.startswith("metarun: ")]
     return (said if code == 2 and said else lines or [f"exit code {code}"])[-1].strip()

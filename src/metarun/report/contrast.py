@@ -16,12 +16,14 @@ from metarun.metrics.holm import holm
 from metarun.report import notation
 from metarun.report.groups import Group, replicate, tasks_of
 from metarun.report.pooled import Blocks, Place, Pooled, Replicate, difference, mean
+from metarun.report.reading import Run
 from metarun.report.views import Measured, View
 
 Pair = tuple[int, int | None, int]
 """(entry, support size, the entry that it is compared with)."""
 LEVEL = 0.05
 NO_RIVALS = ("hindsight",)
+VALIDATION = ("evaluate.validation_tasks", "trainer.tasks")
 
 
 class Entry(NamedTuple):
@@ -209,6 +211,11 @@ def _references(entries: Sequence[Entry], groups: Sequence[Group]) -> dict[int, 
     return found
 
 
+def validated_on(run: Run) -> tuple[object, ...]:
+    """Return what decides on which validation tasks a run was judged; how many are read changes no test task."""
+    return tasks_of(run), *(str(run.leaves.get(key)) for key in VALIDATION)
+
+
 def chosen_by_validation(entries: Sequence[Entry], groups: Sequence[Group]) -> tuple[dict[int, float], frozenset[int]]:
     """Return the entries' mean values on validation tasks, and the strategy that is best on the same ones."""
     means: dict[int, float] = {}
@@ -223,7 +230,7 @@ def chosen_by_validation(entries: Sequence[Entry], groups: Sequence[Group]) -> t
             continue
         metric = runs[0].summary["metric"]
         sign = 1 if notation.higher_is_better(metric) else -1
-        stratum = (metric, tuple(sorted({tasks_of(run) for run in runs})))
+        stratum = (metric, tuple(sorted({validated_on(run) for run in runs})))
         held = best.get(stratum)
         if held is None or sign * means[n] > sign * means[held]:
             best[stratum] = n

@@ -1,8 +1,8 @@
 """A step of several processes: each has the gradient of its part of the loss, and all take the step of the sum.
 
 One all-reduce per step carries the gradients, the loss and whether anybody was asked to stop, so agreeing costs no
-message of its own. It is a sum, not DistributedDataParallel's mean: parts may have different sizes, one may be empty, a
-parameter that no part uses does not hang the others, and buffers are not taken from the first process.
+message of its own. It is a sum, not DistributedDataParallel's mean: parts may have different sizes (in pretraining one
+may be empty), a parameter that no part uses does not hang the others, and buffers are not taken from the first process.
 """
 
 from __future__ import annotations

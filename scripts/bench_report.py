@@ -90,8 +90,7 @@ def opened(page: Path) -> list[tuple[str, bool]]:
     chrome = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     driver = shutil.which("chromedriver")
     if chrome is None or driver is None:
-        print("not opened: no chromium with its chromedriver here")
-        return []
+        return [(f"open, not measured: no chromium with its chromedriver here (bar {OPEN:g} s)", False)]
     from selenium import webdriver
     from selenium.webdriver.support.ui import WebDriverWait
 

@@ -125,3 +125,11 @@ def test_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert "the CSV has 4 rows" in out
     assert "reached: report over 4 runs with page and CSV" in out
     assert "reached: page.html" in out
+
+
+def test_a_page_that_no_browser_has_opened_has_missed_its_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bench = script("bench_report", monkeypatch)
+    monkeypatch.setattr(bench.shutil, "which", lambda _: None)
+    ((told, reached),) = bench.opened(tmp_path / "page.html")
+    assert told.startswith("open, not measured: no chromium")
+    assert not reached

@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from small_run import bits as bits_of
 
 from metarun.errors import MetarunError
 from metarun.stages.curve import Point
-from metarun.trackers import Results, Tracker, Trackers, base, chosen
+from metarun.trackers import Results, Tracker, Trackers, base, chosen, weights_and_biases
 from metarun.trackers.tensorboard import TensorBoard
 from metarun.trackers.weights_and_biases import WeightsAndBiases
 
@@ -84,7 +85,8 @@ def test_wandb_offline_keeps_one_run_over_two_attempts(tmp_path: Path, monkeypat
     runs = list(folder.glob("wandb/offline-run-*"))
     assert runs
     records = [record for run in sorted(runs) for record in logged(run)]
-    assert {record.run.run_id for record in records if record.run.run_id} == {"1a2b3c4d.2"}
+    kept = (folder / "wandb" / "id.txt").read_text(encoding="utf-8")
+    assert {record.run.run_id for record in records if record.run.run_id} == {kept}
     assert {record.run.project for record in records if record.run.run_id} == {"own"}
     steps = [item for record in records for item in values(record) if "1-meta/loss" in item]
     assert [(item["1-meta/step"], item["1-meta/loss"], item["1-meta/rate"]) for item in steps] == [
@@ -96,6 +98,27 @@ def test_wandb_offline_keeps_one_run_over_two_attempts(tmp_path: Path, monkeypat
     assert json.loads(copy.read_text(encoding="utf-8"))["exit"] == "finished"
     assert list(folder.glob("wandb/offline-run-*/files/media/table/results*"))
     assert list(folder.glob("wandb/offline-run-*/files/media/images/error*"))
+
+
+def test_the_same_run_of_somebody_else_is_another_wandb_run(tmp_path: Path) -> None:
+    mine, again, theirs = (
+        WeightsAndBiases(folder=tmp_path / who / "1a2b3c4d", run="exp 1a2b3c4d", tags=[]).identity()
+        for who in ("me", "me", "them")
+    )
+    assert mine == again != theirs
+
+
+@pytest.mark.parametrize(("hurry", "seconds"), [(True, "0.1"), (False, "0.3")])
+def test_a_server_that_is_slow_does_not_hold_a_run_that_was_asked_to_leave(
+    hurry: bool, seconds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights_and_biases, "SOON", 0.1)
+    monkeypatch.setattr(weights_and_biases, "PATIENCE", 0.3)
+    tracker, said = WeightsAndBiases(folder=tmp_path, run="exp abc", tags=[]), list[str]()
+    tracker.logger = SimpleNamespace(experiment=SimpleNamespace(finish=lambda: time.sleep(2)))  # type: ignore[assignment]
+    Trackers({"wandb": tracker}, said.append).close(hurry)
+    (line,) = said
+    assert f"not all was sent in {seconds} s: wandb sync" in line
 
 
 def logged(run: Path) -> Iterator[Any]:

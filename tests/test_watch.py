@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from metarun import config, manifest
 from metarun.report.progress import Lines, Silent
 from metarun.stages.curve import Curve
+from metarun.stopping import Stopped
 from metarun.trackers import Results, Tracker, Trackers
 from metarun.watch import Following, Watch, watching
 
@@ -75,6 +77,22 @@ def test_only_a_process_with_a_manifest_has_an_audience(tmp_path: Path, capsys: 
         assert type(watch.view) is Lines
         assert watch.progress.expected[:3] == ["1-pretrain", "1-transfer", "1-meta"]
         assert list(watch.followers.members) == ["tensorboard"]
+
+
+@pytest.mark.parametrize(("error", "hurry"), [(None, False), (ValueError(), False), (Stopped(15), True)])
+def test_trackers_hurry_where_the_run_was_asked_to_leave(
+    error: BaseException | None, hurry: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker, cfg = Keeps(), config.compose([])
+    monkeypatch.setattr("metarun.trackers.chosen", lambda *_: {"own": tracker})
+    with (
+        suppress(ValueError, Stopped),
+        manifest.attempt(tmp_path, cfg, DATA) as opened,
+        watching(cfg, tmp_path, opened),
+    ):
+        if error is not None:
+            raise error
+    assert tracker.hurry == hurry
 
 
 def test_a_finished_run_is_closed_before_it_is_sent_on(tmp_path: Path) -> None:

@@ -17,7 +17,16 @@ from metarun.model import Model
 from metarun.pipeline import Pipeline, Product
 from metarun.report import plots, summary
 from metarun.results import (
-    KEYS, SUMMARY, Score, load_scores, read_json, rows, save_scores, write_csv, write_json, write_jsonl,
+    KEYS,
+    SUMMARY,
+    Score,
+    load_scores,
+    read_json,
+    rows,
+    save_scores,
+    write_csv,
+    write_json,
+    write_jsonl,
 )  # fmt: skip
 from metarun.rule import Batch, Rule, State
 

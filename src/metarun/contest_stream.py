@@ -19,7 +19,16 @@ from metarun.manifest import FORMAT
 from metarun.metrics.interval import paired
 from metarun.report import block_plot, summary
 from metarun.results import (
-    KEYS, SUMMARY, Score, finite, reported, rows, save_scores, write_csv, write_json, write_jsonl,
+    KEYS,
+    SUMMARY,
+    Score,
+    finite,
+    reported,
+    rows,
+    save_scores,
+    write_csv,
+    write_json,
+    write_jsonl,
 )  # fmt: skip
 from metarun.stages.loop import fit
 from metarun.stages.passes import METRICS, Pass

@@ -117,7 +117,7 @@ def start(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> Attempt:
         "config": config,
         "data": dict(data),
         "model": None,  # see `contest.model_facts`; known when the run is finished
-        "seeds": {key: value for key, value in _leaves(config) if key.split(".")[-1] in ("seed", "split_seed")},
+        "seeds": {key: value for key, value in leaves(config) if key.split(".")[-1] in ("seed", "split_seed")},
         "start": before[0]["start"] if before else entry["start"],
         "end": None,
         "attempts": [*before, entry],
@@ -146,7 +146,8 @@ def killed(folder: Path, process: BaseProcess) -> None:
         return
     with contextlib.suppress(MetarunError):  # a full disk must not hide what went wrong
         if (Path(folder) / SUMMARY).exists():
-            return settle(folder)
+            settle(folder)
+            return
         content = load(folder)
         entry = content["attempts"][-1]
         if entry["exit"] is None and entry.get("pid") == process.pid:  # else it died before it came to its own
@@ -190,8 +191,8 @@ def compare(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> list[str]
     """
     before = load(folder)
     now = json.loads(json.dumps({"config": resolved(cfg), "data": dict(data)}))
-    lines = _differences(dict(_leaves(before["config"])), dict(_leaves(now["config"])))
-    return lines + [f"data {line}" for line in _differences(dict(_leaves(before["data"])), dict(_leaves(now["data"])))]
+    lines = _differences(dict(leaves(before["config"])), dict(leaves(now["config"])))
+    return lines + [f"data {line}" for line in _differences(dict(leaves(before["data"])), dict(leaves(now["data"])))]
 
 
 def changed(folder: Path) -> list[str]:
@@ -201,7 +202,7 @@ def changed(folder: Path) -> list[str]:
         "threads": machine.threads(), "processes": ranks.place().world,
         "versions": machine.versions(), "code": machine.code(),
     }  # fmt: skip
-    lines = _differences(dict(_leaves({key: last[key] for key in now})), dict(_leaves(now)))
+    lines = _differences(dict(leaves({key: last[key] for key in now})), dict(leaves(now)))
     return [f"since the last attempt {line}: the last bits of the results may differ" for line in lines]
 
 
@@ -236,13 +237,18 @@ def _unless_apart(raw: Any, value: Any) -> Any:
     return value
 
 
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value); an empty mapping is a leaf, and so is a list as a whole."""
-    if isinstance(tree, Mapping) and tree:
-        for key, value in tree.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, tree
+def leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value); an empty mapping within is a leaf, and so is a list as a whole.
+
+    >>> dict(leaves({"a": {"b": 1, "c": {}}, "d": [1, 2]}))
+    {'a.b': 1, 'a.c': {}, 'd': [1, 2]}
+    """
+    for key, value in tree.items():
+        place = f"{path}.{key}" if path else str(key)
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, place)
+        else:
+            yield place, value
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from rich.console import Console
 
-from metarun import build, trackers
+from metarun import build, stopping, trackers
 from metarun.manifest import FINISHED, Attempt, resolved
 from metarun.report.live import Screen, fits
 from metarun.report.progress import Lines, Progress, Silent, expected, paced
@@ -142,7 +142,11 @@ def watching(cfg: DictConfig, folder: Path, attempt: Attempt | None) -> Iterator
     with Screen(progress, console) if fits(console) else Lines(progress) as view:
         followers = Trackers(members, view.say)
         followers.begin(resolved(cfg))
+        hurry = False
         try:
             yield Watch(view, followers, attempt)
+        except BaseException as error:
+            hurry = stopping.asked(error) is not None
+            raise
         finally:
-            followers.close()
+            followers.close(hurry)

@@ -17,9 +17,10 @@ from omegaconf import DictConfig
 from metarun.config import job_folder
 from metarun.errors import MetarunError
 from metarun.overrides import SPACE, group, parse
+from metarun.results import SUMMARY as SUMMARY
 from metarun.results import objective, read_json
 
-SUMMARY, LOG = "summary.json", "metarun.log"
+LOG = "metarun.log"
 
 
 class Job(NamedTuple):

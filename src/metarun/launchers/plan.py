@@ -11,8 +11,9 @@ from rich.table import Table
 
 from metarun import config
 from metarun.errors import MetarunError
-from metarun.launchers.base import SUMMARY, Job, described
+from metarun.launchers.base import Job, described
 from metarun.overrides import group, points, searches, space
+from metarun.results import SUMMARY
 
 MANIFEST = "manifest.json"
 

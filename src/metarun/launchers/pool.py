@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metarun import machine, manifest, processes, stopping
-from metarun.launchers.base import LOG, SUMMARY, Job, Launch, Outcome
-from metarun.results import objective, read_json
+from metarun.launchers.base import LOG, Job, Launch, Outcome
+from metarun.results import SUMMARY, objective, read_json
 
 PATIENCE = 60.0
 """Seconds that a stopped job may take to save what it has."""

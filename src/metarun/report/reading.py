@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metarun.errors import MetarunError
-from metarun.manifest import APART, FORMAT
+from metarun.manifest import APART, FORMAT, leaves
 from metarun.manifest import NAME as MANIFEST
-from metarun.results import Score, load_scores, read_json
+from metarun.results import SUMMARY, Score, load_scores, read_json
 from metarun.smoke import CUT
 
 NEEDED = ("name", "run_id", "dataset", "synthetic", "metric", "test", "folder")
@@ -75,7 +75,7 @@ def _of(option: object, key: str) -> bool:
 
 def _read(folder: Path) -> Run:
     """Return the run in a folder; raises MetarunError with the line that says why there is none."""
-    path = folder / "summary.json"
+    path = folder / SUMMARY
     if not path.exists():
         raise MetarunError(f"not finished: {folder} (the same command takes it up)")
     summary = read_json(path)
@@ -92,7 +92,8 @@ def _read(folder: Path) -> Run:
     manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
     if not isinstance(manifest, dict) or not isinstance(manifest.get("config", {}), dict):
         raise MetarunError(f"cannot read {folder / MANIFEST}: it holds no manifest")
-    return Run(folder, summary, manifest, dict(_words(manifest)), dict(_leaves(manifest.get("config", {}))))
+    settings = {key: value for key, value in manifest.get("config", {}).items() if key != "composed"}
+    return Run(folder, summary, manifest, dict(_words(manifest)), dict(leaves(settings)))
 
 
 def _words(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -101,13 +102,3 @@ def _words(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         key, _, value = str(word).lstrip("+~").partition("=")
         if re.split(r"[./@]", key)[0] not in APART:
             yield key, value
-
-
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of the resolved config, less how it was composed; a list is a leaf."""
-    if isinstance(tree, Mapping) and tree:
-        for key, value in tree.items():
-            if path or key != "composed":
-                yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    elif path:
-        yield path, tree

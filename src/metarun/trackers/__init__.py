@@ -56,8 +56,10 @@ class Trackers:
         """Send what a finished run leaves."""
         self._each(lambda tracker: tracker.results(results))
 
-    def close(self) -> None:
-        """Let them write what they still hold."""
+    def close(self, hurry: bool = False) -> None:
+        """Let them write what they still hold; hurry: the run was asked to leave."""
+        for tracker in self.members.values():
+            tracker.hurry = hurry
         self._each(lambda tracker: tracker.close())
         self.members = {}
 

@@ -25,6 +25,9 @@ class Tracker:
     A run that is taken up opens its tracker again and goes on in the same place.
     """
 
+    hurry = False
+    """Whether the run was asked to leave: what takes longer than some seconds to `close` is cut off by force then."""
+
     def begin(self, config: dict[str, Any]) -> None:
         """Open it, with the resolved config as hyper-parameters."""
         raise NotImplementedError

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from pathlib import Path
 from typing import Any
 
+from metarun import atomic
 from metarun.errors import MetarunError
 from metarun.trackers.base import Results, Tracker, columns, require
 
 PATIENCE = 60
 """Seconds that it may take to reach the server, and again to send the rest at the end."""
+SOON = 5
+"""Seconds for the rest where the run was asked to leave: SLURM by default kills 30 s after it has asked."""
+ID = "id.txt"
 
 
 class WeightsAndBiases(Tracker):
-    """One W&B run per run of ours: its id is the run's id, so a run that is taken up goes on in the same one."""
+    """One W&B run per run of ours; its id is kept in the folder, so a run that is taken up goes on in the same one."""
 
     def __init__(
         self,
@@ -52,12 +57,19 @@ class WeightsAndBiases(Tracker):
         # W&B must neither take over our terminal nor ask questions on it.
         settings = wandb.Settings(console="off", silent=True, init_timeout=PATIENCE)
         opened = wandb.init(
-            id=self.folder.name, name=self.run, dir=self.folder, mode=self.mode, resume="allow",  # type: ignore[arg-type]
+            id=self.identity(), name=self.run, dir=self.folder, mode=self.mode, resume="allow",  # type: ignore[arg-type]
             settings=settings, reinit="finish_previous", **self.place,  # type: ignore[arg-type]
         )  # fmt: skip
         self.logger = WandbLogger(experiment=opened)
         self.logger.log_hyperparams(config)
         self.stages: set[str] = set()
+
+    def identity(self) -> str:
+        """Return the W&B run's id. Ours says what was run, which others of the same project may have run too."""
+        path = self.folder / "wandb" / ID
+        if not path.exists():
+            atomic.write_text(path, secrets.token_hex(8))
+        return path.read_text(encoding="utf-8")
 
     def log(self, stage: str, step: int, values: dict[str, float]) -> None:
         """Log numbers named STAGE/NAME against STAGE/step."""
@@ -83,9 +95,10 @@ class WeightsAndBiases(Tracker):
         """Finish the run; raises TimeoutError where the server takes too long, what is left is in the folder."""
         ending = threading.Thread(target=self.logger.experiment.finish, daemon=True)
         ending.start()
-        ending.join(PATIENCE)
+        seconds = SOON if self.hurry else PATIENCE
+        ending.join(seconds)
         if ending.is_alive():
-            raise TimeoutError(f"not all was sent in {PATIENCE} s: wandb sync {self.folder / 'wandb'}/run-*")
+            raise TimeoutError(f"not all was sent in {seconds} s: wandb sync {self.folder / 'wandb'}/run-*")
 
 
 def _cell(value: Any) -> Any:

@@ -22,11 +22,12 @@ def locate(run: str | Path, outputs: str | Path = "outputs") -> Path:
     if (path / ANSWERS).is_file():
         return path / ANSWERS
     from metarun.report.runs import find_run
+    from metarun.results import SUMMARY
 
     folder = find_run(str(path), outputs)
     if (folder / ANSWERS).is_file():
         return folder / ANSWERS
-    if not (folder / "summary.json").is_file():
+    if not (folder / SUMMARY).is_file():
         raise MetarunError(f"{folder} is not finished: the command that started it takes it up")
     raise MetarunError(f"{folder} has no {ANSWERS}: {_why(folder)}")
 

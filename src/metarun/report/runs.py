@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metarun.errors import MetarunError, did_you_mean
+from metarun.results import SUMMARY
 
 ALLOWED = "a run's folder, `latest`, an experiment's name, or the first digits of a run's id"
 
@@ -58,14 +59,14 @@ def _below(folder: Path) -> list[Path]:
     """Return the run folders up to three levels below, by the time they were last started."""
     if not folder.is_dir():
         return []
-    names = [f"{'*/' * depth}{name}" for depth in (1, 2, 3) for name in ("manifest.json", "summary.json")]
+    names = [f"{'*/' * depth}{name}" for depth in (1, 2, 3) for name in ("manifest.json", SUMMARY)]
     runs = {path.parent for name in names for path in folder.glob(name)}
     return sorted(runs, key=lambda run: (_started(run), str(run)))
 
 
 def _is_run(folder: Path) -> bool:
     """Return whether a run was started here."""
-    return (folder / "manifest.json").is_file() or (folder / "summary.json").is_file()
+    return (folder / "manifest.json").is_file() or (folder / SUMMARY).is_file()
 
 
 def _started(run: Path) -> str:

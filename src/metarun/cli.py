@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from metarun.commandline import CommandLine
 
 VERBS = ("list", "show", "data", "report", "recommend", "update")
-BAD_INPUT = 2
+CRASH, BAD_INPUT = 1, 2
 _code = 0
 """The exit code of a single run that Hydra has started."""
 _beside: str | None = None
@@ -109,6 +109,10 @@ def _run(words: list[str]) -> int:
     try:
         hydra.main(config_path=config.MODULE, config_name="config", version_base="1.3")(_job)()
         return _code or base.close()
+    except SystemExit:  # a crash that Hydra has told of; of a search without any result its sweeper's
+        if not base.ended:
+            raise
+        return base.close() or CRASH
     finally:
         sys.argv = before
         HydraConfig.instance().cfg = None
@@ -125,12 +129,15 @@ def _composed(line: CommandLine, checked: list[str]) -> list[str]:
         sweep.check_processes(composed, checked)
     if line.inspects and not line.dry:
         return checked
-    _writable(Path(composed[0].paths.outputs).expanduser())
+    if not line.dry:
+        _writable(Path(composed[0].paths.outputs).expanduser())
     if any(cfg.dataset.get("version") == "auto" for cfg in composed):
-        version = sweep.resolved(composed[0])
+        version = sweep.resolved(composed[0], looking=line.dry)
         checked, found = sweep.pinned(checked, version), sweep.pinned(found, version)
         composed = sweep.compose(checked, overrides.points(found))
-    if line.multirun and not line.dry:
+    if line.dry:
+        return checked
+    if line.multirun:
         sweep.fetch(composed)
     for folder in map(config.run_folder, composed):
         if folder.exists():  # Hydra writes here too, and would answer with a traceback
@@ -143,7 +150,7 @@ def _single(words: list[str]) -> int:
     from metarun import config
 
     cfg = config.compose(words)
-    if ranks.first() and config.FOLDER not in os.environ:
+    if ranks.first() and config.FOLDER not in os.environ and not (config.run_folder(cfg) / ".hydra").exists():
         _keep(cfg, words)
     from metarun.run import run
 

@@ -139,11 +139,11 @@ def _composed(line: CommandLine, checked: list[str]) -> list[str]:
 
 
 def _single(words: list[str]) -> int:
-    """Compose a single run, keep what it was composed of, and run it; of several processes the command has kept it."""
+    """Compose a single run, keep what it was composed of, and run it."""
     from metarun import config
 
     cfg = config.compose(words)
-    if ranks.first() and config.FOLDER not in os.environ:
+    if ranks.first():
         _keep(cfg, words)
     from metarun.run import run
 
@@ -261,7 +261,8 @@ def _stopped(words: Sequence[str], leaving: bool, number: int) -> int:
         for every in stopping.SIGNALS:
             signal.signal(every, signal.SIG_IGN)
     code, said = stopping.code(number), stopping.words(number)
-    if FOLDER in os.environ or not ranks.first():  # the command that has started the processes speaks for them
+    told = FOLDER in os.environ and ranks.place().world > 1  # the command that has started the processes speaks for them
+    if told or not ranks.first():
         return code
     if words and words[0] in VERBS:
         print(f"\n{said}.", file=sys.stderr)

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from metarun import stopping
+from metarun.config import FOLDER
 from metarun.launchers.base import LOG, SUMMARY
 from metarun.results import read_json, write_json
 
@@ -139,7 +140,8 @@ class Task:
         import metarun.run
         import metarun.strategies.gradient  # noqa: F401
 
-        given = (run.words, self.log(run), run_environment(os.environ, self.work.spread, self.place))
+        own = run_environment(os.environ, self.work.spread, self.place) | {FOLDER: str(run.folder)}
+        given = (run.words, self.log(run), own)
         self.process = multiprocessing.get_context("fork").Process(target=_run, args=given)
         self.process.start()
         self.process.join()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metarun import processes
+from metarun.config import FOLDER
 from metarun.launchers.base import LOG, SUMMARY, Job, Launch, Outcome
 from metarun.results import objective, read_json
 
@@ -66,7 +67,8 @@ class Pool(Launch):
 
 def begin(job: Job) -> Working:
     """Start a job; what it prints goes to its log."""
-    environment = {"METARUN_WAIT": WAIT_FOR_LOCK}  # a job of a killed sweep needs a moment to notice that it is alone
+    # A job of a killed sweep needs a moment to notice that it is alone.
+    environment = {"METARUN_WAIT": WAIT_FOR_LOCK, FOLDER: str(job.folder.absolute())}
     return Working(job, processes.start(job.words, environment, job.folder / LOG), time.monotonic())
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fakes import DEFAULTS, Fakes
+from on_cluster import missing
 
 from metarun import config
 from metarun.cli import main
@@ -136,6 +137,15 @@ def test_small_runs_share_jobs(fields: dict[str, Any], sizes: list[int]) -> None
     found = list(submission.packed(many, Site(**{**DEFAULTS, **fields}), 1))
     assert [len(group) for group in found] == sizes
     assert [job for group in found for job in group] == many
+
+
+@pytest.mark.parametrize(("said", "ends"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_a_cluster_that_does_not_come_up_fails_where_there_has_to_be_one(
+    said: str, ends: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METARUN_SLURM", said)
+    with pytest.raises(ends, match="no local SLURM"):
+        missing("no local SLURM")
 
 
 # ---------------------------------------------------------------------- what is joined

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from metarun import processes
 from metarun.config import FOLDER
-from metarun.launchers.base import LOG, SUMMARY, Job, Launch, Outcome
+from metarun.launchers.base import LOG, SUMMARY, Job, Launch, Outcome, state_of
 from metarun.results import objective, read_json
 
 PATIENCE = 60.0
@@ -79,8 +79,7 @@ def ended(work: Working) -> Outcome:
     seconds = time.monotonic() - work.began
     if code == 0 and (work.job.folder / SUMMARY).exists():
         return Outcome(work.job, "finished", found(work.job.folder, seconds), log)
-    state = "refused" if code == 2 else "stopped" if (code or 0) > 128 else "failed"
-    return Outcome(work.job, state, reason(code or 0, log), log)
+    return Outcome(work.job, state_of(code or 0), reason(code or 0, log), log)
 
 
 def found(folder: Path, seconds: float) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -39,12 +40,10 @@ def leave(fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     monkeypatch.setattr(node, "RETRY", 0.01)
     monkeypatch.setattr(node, "SILENCE", 5.0)
 
-    def told(number: int | None, restart: int = 0, rank: int = 0, tasks: int = 1, end: float = 0.0) -> int:
+    def told(number: int | None, restart: int = 0, rank: int = 0, tasks: int = 1) -> int:
         before = [signal.getsignal(n) for n in node.stopping.SIGNALS]
         try:
-            task = Task(
-                work([Run([], tmp_path / "runs" / "1")], tmp_path), Place("77", rank, rank, tasks, restart, end)
-            )
+            task = Task(work([Run([], tmp_path / "runs" / "1")], tmp_path), Place("77", rank, rank, tasks, restart))
             with pytest.raises(Left) as found:
                 task.leave(number)
         finally:
@@ -121,10 +120,16 @@ def test_time_limits_are_counted_and_preemptions_are_not(
 
 
 def test_a_signal_of_the_user_is_no_time_limit(leave: Callable[..., int], fakes: Fakes) -> None:
+    def ends(seconds: float) -> None:
+        moment = datetime.fromtimestamp(time.time() + seconds)
+        fakes.says("job", f"JobState=RUNNING StartTime=Unknown EndTime={moment:%Y-%m-%dT%H:%M:%S} Deadline=N/A")
+
+    ends(3600)
     for restart in range(3):
-        assert leave(signal.SIGUSR2, restart, end=time.time() + 3600) == 128 + signal.SIGUSR2
-    assert leave(signal.SIGUSR2, 3, end=time.time() + 60) == 128 + signal.SIGUSR2
-    assert leave(signal.SIGUSR2, 4, end=time.time() + 60) == 1
+        assert leave(signal.SIGUSR2, restart) == 128 + signal.SIGUSR2
+    ends(60)
+    assert leave(signal.SIGUSR2, 3) == 128 + signal.SIGUSR2
+    assert leave(signal.SIGUSR2, 4) == 1
     assert fakes.read("asked").count("requeue") == 4
 
 

@@ -22,7 +22,7 @@ from metarun import processes, stopping
 from metarun.config import FOLDER
 from metarun.errors import PeerGone
 from metarun.launchers.base import LOG, SUMMARY
-from metarun.launchers.requeue import ALIVE, Marks, requeue, state_of, wait_for
+from metarun.launchers.requeue import ALIVE, Marks, requeue, seconds_left, state_of, wait_for
 from metarun.results import read_json, write_json
 
 LOCK_WAIT = "inf"
@@ -69,7 +69,6 @@ class Place(NamedTuple):
     local: int
     tasks: int
     restart: int
-    end: float = 0.0  # when the job's time is over, in seconds since 1970; 0 where SLURM does not say
 
     @classmethod
     def here(cls, environment: Mapping[str, str]) -> Place:
@@ -79,8 +78,7 @@ class Place(NamedTuple):
             return int(environment.get(f"SLURM_{name}", absent))
 
         job = environment["SLURM_JOB_ID"]
-        restart, end = number("RESTART_COUNT"), number("JOB_END_TIME")
-        return cls(job, number("PROCID"), number("LOCALID"), number("NTASKS", 1), restart, end)
+        return cls(job, number("PROCID"), number("LOCALID"), number("NTASKS", 1), number("RESTART_COUNT"))
 
 
 class Node:
@@ -198,12 +196,12 @@ class Task:
         """Return what is told to the other tasks, and counted: a signal of LIMIT may have come from the user, too."""
         if number is None:
             return "lost"
-        near = time.time() > self.place.end - 2 * self.work.patience - EARLY
-        return "limit" if number in LIMIT and near else signal.Signals(number).name
+        near = number in LIMIT and seconds_left(self.place.job) < 2 * self.work.patience + EARLY
+        return "limit" if near else signal.Signals(number).name
 
     def patience(self, number: int | None) -> float:
-        """Return the seconds that the other tasks may take; before anything but LIMIT SLURM leaves them few."""
-        return self.work.patience if number in LIMIT else min(self.work.patience, 20.0)
+        """Return the seconds that the other tasks may take; those that are left when one is gone notice at once."""
+        return min(self.work.patience, 5.0 if number is None else self.work.patience if number in LIMIT else 20.0)
 
     def send_back(self, number: int | None) -> None:
         """Put the job back into the queue, unless it was cancelled; SLURM may have no answer for a while."""

@@ -6,6 +6,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +48,12 @@ def state_of(job: str) -> str:
     """Return the state of a job as SLURM tells it, "" where it does not answer."""
     found = re.search(r"\bJobState=(\w+)", _scontrol("show", "job", job, "-o").stdout)
     return found[1] if found else ""
+
+
+def seconds_left(job: str) -> float:
+    """Return how long a job may still run; 0 where SLURM does not say."""
+    found = re.search(r"\bEndTime=([-\d]+T[:\d]+)", _scontrol("show", "job", job, "-o").stdout)
+    return datetime.fromisoformat(found[1]).timestamp() - time.time() if found else 0.0
 
 
 def requeue(job: str) -> str:

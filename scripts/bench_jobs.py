@@ -2,8 +2,8 @@
 
     python scripts/bench_jobs.py
 
-The bar: under 0.5 s per job. Overhead is measured with one job at a time, where the pool's time less the runs' own is
-the overhead itself; with as many as there are cores it is printed beside.
+The bar: under 0.5 s per job, the start of the pool included. Overhead is measured with one job at a time, where the
+command's time less the runs' own is the overhead itself; with two at a time it is printed beside.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ TINY = [
     "dataset.supports=[1]", "backbone.dim=2",
 ]  # fmt: skip
 
+BAR = 0.5  # seconds
+
 
 def alone(home: Path, jobs: int) -> float:
     """Return the seconds that the runs themselves take, one after another in this process, imports not counted."""
@@ -42,26 +44,26 @@ def alone(home: Path, jobs: int) -> float:
 
 
 def pooled(home: Path, jobs: int, at_once: int) -> float:
-    """Return the seconds of the command that runs them in a pool, the start of its first process not counted."""
+    """Return the seconds of the command that runs them in a pool; the first also starts the process all come from."""
     from metarun.cli import main
 
     words = ["-m", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={at_once}", *TINY, f"paths.outputs={home}"]
     quiet = io.StringIO()
     with redirect_stderr(quiet), redirect_stdout(quiet):
-        code = main([*words, "seed=1000"])  # pays the imports of the process that all jobs are forked from
         began = time.perf_counter()
-        code += main([*words, f"seed={','.join(str(seed) for seed in range(jobs))}"])
+        code = main([*words, f"seed={','.join(str(seed) for seed in range(jobs))}"])
         taken = time.perf_counter() - began
     if code or f"{jobs} of {jobs} jobs finished." not in quiet.getvalue():
         sys.exit(f"the jobs did not finish:\n{quiet.getvalue()[-2000:]}")
     return taken
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
+    """Measure, print, and return 1 where the bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=50)
-    given = parser.parse_args()
-    timing.header(sys.argv[1:])
+    given = parser.parse_args(argv)
+    timing.header(argv)
     home = Path(tempfile.mkdtemp())
     try:
         own = alone(home / "alone", given.jobs)
@@ -76,8 +78,8 @@ def main() -> int:
         ["a pool, two jobs at a time", f"{two:.1f}", f"{two / given.jobs:.3f}", ""],
     ]
     timing.table([f"{given.jobs} jobs", "seconds", "per job", "overhead per job"], rows)
-    return timing.verdict([(f"overhead per job {each:.3f} s, at most 0.5", each <= 0.5)])
+    return timing.verdict([(f"overhead per job {each:.3f} s, at most {BAR}", each <= BAR)])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

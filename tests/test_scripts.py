@@ -94,6 +94,13 @@ def test_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert "20 people" in capsys.readouterr().out
 
 
+def test_jobs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    bench = script("bench_jobs", monkeypatch)
+    monkeypatch.setattr(bench, "BAR", 60.0)
+    assert bench.main(["--jobs", "2"]) == 0
+    assert "a pool, two jobs at a time" in capsys.readouterr().out
+
+
 def test_scaling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert script("bench_scaling", monkeypatch).main(["--quick"]) == 0
     lines = capsys.readouterr().out.splitlines()

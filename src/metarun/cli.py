@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from metarun.commandline import CommandLine
 
 VERBS = ("list", "show", "data", "report", "recommend", "update")
+CRASH = 1
 _code = 0
 """The exit code of a single run that Hydra has started."""
 _beside: str | None = None
@@ -108,6 +109,10 @@ def _run(words: list[str]) -> int:
     try:
         hydra.main(config_path=config.MODULE, config_name="config", version_base="1.3")(_job)()
         return _code or base.close()
+    except SystemExit:  # a crash that Hydra has told of; of a search without any result its sweeper's
+        if not base.ended:
+            raise
+        return base.close() or CRASH
     finally:
         sys.argv = before
         HydraConfig.instance().cfg = None
@@ -124,12 +129,15 @@ def _composed(line: CommandLine, checked: list[str]) -> list[str]:
         sweep.check_processes(composed, checked)
     if line.inspects and not line.dry:
         return checked
-    _writable(Path(composed[0].paths.outputs).expanduser())
+    if not line.dry:
+        _writable(Path(composed[0].paths.outputs).expanduser())
     if any(cfg.dataset.get("version") == "auto" for cfg in composed):
-        version = sweep.resolved(composed[0])
+        version = sweep.resolved(composed[0], looking=line.dry)
         checked, found = sweep.pinned(checked, version), sweep.pinned(found, version)
         composed = sweep.compose(checked, overrides.points(found))
-    if line.multirun and not line.dry:
+    if line.dry:
+        return checked
+    if line.multirun:
         sweep.fetch(composed)
     for folder in map(config.run_folder, composed):
         if folder.exists():  # Hydra writes here too, and would answer with a traceback
@@ -142,7 +150,7 @@ def _single(words: list[str]) -> int:
     from metarun import config
 
     cfg = config.compose(words)
-    if ranks.first():
+    if ranks.first() and not (config.run_folder(cfg) / ".hydra").exists():
         _keep(cfg, words)
     from metarun.run import run
 
@@ -260,10 +268,8 @@ def _stopped(words: Sequence[str], leaving: bool, number: int) -> int:
         for every in stopping.SIGNALS:
             signal.signal(every, signal.SIG_IGN)
     code, said = stopping.code(number), stopping.words(number)
-    told = (
-        FOLDER in os.environ and ranks.place().world > 1
-    )  # the command that has started the processes speaks for them
-    if told or not ranks.first():
+    spoken_for = FOLDER in os.environ and ranks.place().world > 1  # by what has started the processes
+    if spoken_for or not ranks.first():
         return code
     if words and words[0] in VERBS:
         print(f"\n{said}.", file=sys.stderr)

@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,6 +160,14 @@ def compare(folder: Path, cfg: DictConfig, data: Mapping[str, Any]) -> list[str]
     now = json.loads(json.dumps({"config": resolved(cfg), "data": dict(data)}))
     lines = _differences(dict(_leaves(before["config"])), dict(_leaves(now["config"])))
     return lines + [f"data {line}" for line in _differences(dict(_leaves(before["data"])), dict(_leaves(now["data"])))]
+
+
+def another(folder: Path, differences: Sequence[str]) -> str:
+    """Return why a run is not taken up."""
+    return (
+        f"{folder} holds a run of another config or of other data ({'; '.join(differences)}). "
+        "It is not touched; resume=never starts a new one beside it."
+    )
 
 
 def changed(folder: Path) -> list[str]:

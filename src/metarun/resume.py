@@ -97,10 +97,7 @@ def take_up(folder: Path, cfg: DictConfig, data: dict[str, Any]) -> dict[str, An
         return None
     differences = manifest.compare(folder, cfg, data)
     if differences:
-        raise MetarunError(
-            f"{folder} holds a run of another config or of other data ({'; '.join(differences)}). "
-            "It is not touched; resume=never starts a new one beside it."
-        )
+        raise MetarunError(manifest.another(folder, differences))
     if (folder / SUMMARY).exists():
         print(f"{folder} is finished; resume=never runs it again beside it.", file=sys.stderr)
         found: dict[str, Any] = read_json(folder / SUMMARY)

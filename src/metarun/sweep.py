@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
 from metarun import config, options, ranks
@@ -14,6 +15,8 @@ from metarun.errors import MetarunError
 from metarun.overrides import chosen, group, parse, searches, values
 from metarun.schema import Field, schema
 from metarun.tuned import tuned_fields
+
+SAMPLER = "hydra/sweeper/sampler"
 
 
 def compose(words: Sequence[str], points: Iterable[Sequence[str]]) -> list[DictConfig]:
@@ -54,10 +57,6 @@ def of_one_method(words: Sequence[str], point: Sequence[str]) -> str | None:
     return None
 
 
-def _group(word: str) -> str:
-    return word.lstrip("+").partition("=")[0]
-
-
 def _fields(strategy: str) -> list[str]:
     return [field.name for field in schema(f"strategy/{strategy}")] if strategy in options.names("strategy") else []
 
@@ -85,9 +84,17 @@ def settings(cfg: DictConfig, words: Sequence[str]) -> list[str]:
     from metarun.report.notation import higher_is_better  # after the check: it brings numpy
 
     way = "maximize" if higher_is_better(str(cfg.evaluate.metric)) else "minimize"
-    told = {"direction": way, "sampler.seed": "0", "max_failure_rate": "1.0"}
+    told = {"direction": way, "max_failure_rate": "1.0"}
+    if _has_a_seed(next((word.partition("=")[2] for word in words if group(word) == SAMPLER), "tpe")):
+        told["sampler.seed"] = "0"
     typed = {group(word).removeprefix("hydra.sweeper.") for word in words}
     return [f"hydra.sweeper.{key}={value}" for key, value in told.items() if key not in typed]
+
+
+def _has_a_seed(sampler: str) -> bool:
+    """Return whether a sampler of Optuna's plugin draws anything at random."""
+    stored = ConfigStore.instance().repo["hydra"]["sweeper"].get("sampler", {}).get(f"{sampler}.yaml")
+    return stored is not None and "seed" in stored.node
 
 
 def check_processes(configs: Iterable[DictConfig], words: Sequence[str]) -> None:
@@ -115,11 +122,14 @@ def _declared(option: str) -> list[Field]:
 # ---------------------------------------------------------------------- their data
 
 
-def resolved(cfg: DictConfig) -> str:
-    """Return what `dataset.version=auto` is here; asked once per command, so that all jobs of a sweep agree."""
-    from metarun.data.movielens import resolve
+def resolved(cfg: DictConfig, looking: bool = False) -> str:
+    """Return what `dataset.version=auto` is here; asked once per command, so that all jobs of a sweep agree.
 
-    return str(resolve("auto", _folder(cfg)))
+    looking: nothing is downloaded, so that it is what would be taken without a network.
+    """
+    from metarun.data import movielens
+
+    return movielens.at_hand(_folder(cfg)) if looking else str(movielens.resolve("auto", _folder(cfg)))
 
 
 def pinned(words: Sequence[str], version: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metarun import config
+from metarun import build, config, manifest
 from metarun.cli import main
 
 Out = pytest.CaptureFixture[str]
@@ -21,11 +21,11 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_job_is_listed_with_its_folder_and_state(capsys: Out) -> None:
     point = ["+experiment=movielens_maml", "dataset.version=sample", "strategy=meta/ridge", "seed=1"]
     folder = Path("outputs/movielens_maml") / config.run_id(point)
-    folder.mkdir(parents=True)
-    (folder / "summary.json").write_text("{}")
     begun = folder.parent / config.run_id([*point[:-1], "seed=0"])
-    begun.mkdir()
-    (begun / "manifest.json").write_text("{}")
+    for home, seed in ((folder, 1), (begun, 0)):
+        cfg = config.compose([*point[:-1], f"seed={seed}"])
+        manifest.start(home, cfg, build.dataset(cfg).describe())
+    (folder / "summary.json").write_text("{}")
     assert main([*WORDS, "strategy=meta/maml,meta/ridge", "seed=0,1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:5]] == ["1", "2", "3", "4"]
@@ -41,7 +41,22 @@ def test_a_large_sweep_is_composed_to_its_last_job(capsys: Out) -> None:
     assert main([*WORDS, *swept]) == 2
     out, err = capsys.readouterr()
     assert out.count("refused") == 7
+    assert "28 jobs, 21 to do" in out
     assert "job 22: dataset.split=warm_80_20 has no unseen users" in err
+
+
+def test_nothing_is_written_and_nothing_downloaded(
+    capsys: Out, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def network(*_: object) -> None:
+        raise AssertionError("a dry run asks no network")
+
+    monkeypatch.setattr("metarun.data.movielens.resolve", network)
+    monkeypatch.setattr("metarun.data.movielens.fetch", network)
+    monkeypatch.setenv("METARUN_DATA", str(tmp_path))
+    assert main(["-m", "--dry-run", "seed=0,1"]) == 0
+    assert main(["-m", "--dry-run", "dataset.version=1m", "seed=0,1"]) == 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_search_shows_its_space(capsys: Out) -> None:

@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -93,12 +94,12 @@ def test_a_job_that_begins_again_stays_in_its_folder(tmp_path: Path, monkeypatch
     (folder / "manifest.json").touch()
     given = {}
 
-    def started(words: list[str], environment: dict[str, str], log: Path) -> Any:
+    def started(words: Sequence[str], environment: dict[str, str], log: Path) -> Any:
         given.update(environment)
         return SimpleNamespace(sentinel=0)
 
     monkeypatch.setattr(pool.processes, "start", started)
-    words = [place, "resume=never"]
+    words = (place, "resume=never")
     pool.begin(Job(1, words, folder, ""))
     for name, value in given.items():
         monkeypatch.setenv(name, value)
@@ -129,3 +130,28 @@ def test_ctrl_c_stops_the_jobs_where_they_can_be_taken_up(words: list[str], tmp_
     for folder in runs(outputs):
         said = (folder / "metarun.log").read_text(encoding="utf-8")
         assert said.count("1-pretrain (pretrain): ") == 1, "what was finished is not run again"
+
+
+@pytest.mark.slow
+def test_a_finished_job_on_other_data_is_refused(tmp_path: Path, capsys: Out) -> None:
+    data = tmp_path / "mine.csv"
+    rows = [f"u{u},i{(u * 7 + 3 * k) % 40},{1 + (u + k) % 5}" for u in range(120) for k in range(12)]
+    data.write_text("\n".join(["user,item,rating", *rows]))
+    own = [f"dataset.path={data}", "dataset=ratings_csv", "backbone=mf", "dataset.supports=[1]", "dataset.queries=3"]
+    quick = ["pretrain.epochs=1", "pipeline.meta.steps=1", "evaluate.against=[]", "evaluate.validation_tasks=5"]
+    command = [*POOL, *own, *quick, f"paths.outputs={tmp_path}/outputs", "seed=0,1"]
+    assert main(command) == 0
+    data.write_text("\n".join(["user,item,rating", *rows[1:]]))
+    capsys.readouterr()
+    assert main(command) == 2
+    err = capsys.readouterr().err
+    assert err.count("holds a run of another config or of other data (data ") == 4  # as it is found, and at the end
+    assert "0 of 2 jobs finished." in err
+    assert main([*command, "--dry-run"]) == 2
+    assert "2 jobs, 0 to do" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_two_points_that_are_the_same_run_are_one_job(words: list[str], capsys: Out) -> None:
+    assert main([*POOL, *words, "seed=3,3"]) == 0
+    assert "1 of 1 jobs finished." in capsys.readouterr().err

@@ -46,6 +46,13 @@ def test_the_direction_follows_the_metric() -> None:
     assert sweep.settings(lists, []) == []
 
 
+def test_a_sampler_that_draws_nothing_has_no_seed() -> None:
+    cfg = compose(["+experiment=movielens_maml", "dataset.version=sample"])
+    words = ["hydra/sweeper=optuna", "hydra/sweeper/sampler=grid"]
+    assert not [word for word in sweep.settings(cfg, words) if "seed" in word]
+    assert "hydra.sweeper.sampler.seed=0" in sweep.settings(cfg, [words[0], "hydra/sweeper/sampler=random"])
+
+
 def test_a_run_without_a_validation_value_is_not_searched() -> None:
     with pytest.raises(MetarunError, match="strategy="):
         sweep.settings(compose(["strategy=[]", "dataset.version=sample"]), ["+sweep=pretraining"])
@@ -67,3 +74,11 @@ def test_a_search_reads_the_summaries_and_goes_on_where_it_was(words: list[str],
     assert len(re.findall("2 of 2 jobs were finished before", err)) == 2
     again = yaml.safe_load((tmp_path / "outputs/run/optimization_results.yaml").read_text())
     assert again == first
+
+
+@pytest.mark.slow
+def test_a_search_whose_jobs_all_fail_names_them(words: list[str], capsys: Out) -> None:
+    kept = [word for word in words if not word.startswith("dataset.queries")]
+    command = [*kept, "hydra/sweeper=optuna", "hydra/launcher=joblib", "dataset.queries=choice(500,600)"]
+    assert main([*command, "hydra.sweeper.n_trials=2"]) == 2
+    assert "0 of 2 jobs finished." in capsys.readouterr().err

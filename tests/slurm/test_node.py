@@ -223,6 +223,7 @@ def test_tasks_share_the_runs_of_a_job(tmp_path: Path) -> None:
 
 def test_a_whole_run_knows_nothing_of_slurm() -> None:
     shell = {"SLURM_NTASKS": "2", "HOME": "/h", "CUDA_VISIBLE_DEVICES": "4,5"}
-    found = node.run_environment(shell, True, Place("1", 1, 1, 2, 0))
-    assert found == {"HOME": "/h", "CUDA_VISIBLE_DEVICES": "5", "METARUN_WAIT": node.LOCK_WAIT}
-    assert node.run_environment(shell, False, Place("1", 1, 1, 2, 0)) == shell | {"METARUN_WAIT": node.LOCK_WAIT}
+    ours = {"METARUN_WAIT": "inf", "METARUN_FOLDER": "/runs/1"}
+    found = node.run_environment(shell, True, Place("1", 1, 1, 2, 0), Path("/runs/1"))
+    assert found == {"HOME": "/h", "CUDA_VISIBLE_DEVICES": "5"} | ours
+    assert node.run_environment(shell, False, Place("1", 1, 1, 2, 0), Path("/runs/1")) == shell | ours

@@ -76,6 +76,11 @@ def resolve(version: str, folder: Path | None = None) -> str:
         return "sample"
 
 
+def at_hand(folder: Path | None = None) -> str:
+    """Return what `auto` is without a network: latest-small where its files are, else the sample."""
+    return AUTO if _find(VERSIONS[AUTO], folder) is not None else "sample"
+
+
 def fetch(version: str, folder: Path | None = None) -> Path:
     """Return where a version's files are, after downloading its official archive if they are not there yet.
 

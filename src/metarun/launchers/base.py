@@ -26,7 +26,7 @@ class Job(NamedTuple):
     """One point of a sweep: `metarun WORDS`, which works in `folder`."""
 
     number: int  # from 1 on, within the command
-    words: list[str]
+    words: tuple[str, ...]
     folder: Path
     label: str  # what tells it from the other jobs
 
@@ -71,21 +71,35 @@ class Launch(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs that are not finished and return, for each, its objective (None where it has none)."""
+        """Run the jobs that are not finished and return, for each, its objective (None where it has none).
+
+        Two that ask for the same run are one job.
+        """
         jobs = described(job_overrides, initial_job_idx)
-        waiting = [job for job in jobs if not (job.folder / SUMMARY).exists()]
-        found = [Outcome(job, "finished", "was finished before") for job in jobs if job not in waiting]
-        if found:
-            print(f"{len(found)} of {len(jobs)} jobs were finished before", file=sys.stderr)
-        ended.extend(found)
         try:
-            for outcome in self.perform(waiting) if waiting else ():
+            for outcome in self.outcomes(list({job.folder: job for job in jobs}.values())):
                 ended.append(outcome)
-                print(line(outcome, len(ended)), file=sys.stderr, flush=True)
         except MetarunError as error:  # Hydra would answer with a traceback
             print(f"metarun: {error}", file=sys.stderr)
             raise SystemExit(CODES["refused"]) from error
         return [returned(job) for job in jobs]
+
+    def outcomes(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """Yield the outcomes of different jobs: of those that have a run first, then of the others as they end."""
+        from metarun.launchers.earlier import Earlier  # it needs what stands here
+
+        earlier = Earlier()
+        left = {job: earlier.left(job) for job in jobs if (job.folder / SUMMARY).exists()}
+        done = [job for job, found in left.items() if found.state == "finished"]
+        refused = [Outcome(job, "refused", found.reason) for job, found in left.items() if found.reason]
+        yield from (Outcome(job, "finished") for job in done)
+        if done:
+            print(f"{len(done)} of {len(jobs)} jobs were finished before", file=sys.stderr)
+        gone = {*done, *(outcome.job for outcome in refused)}
+        waiting = [job for job in jobs if job not in gone]
+        for outcome in (*refused, *(self.perform(waiting) if waiting else ())):
+            yield outcome
+            print(line(outcome, len(ended)), file=sys.stderr, flush=True)
 
     @abstractmethod
     def perform(self, jobs: list[Job]) -> Iterator[Outcome]:
@@ -96,7 +110,7 @@ def described(job_overrides: Sequence[Sequence[str]], first: int) -> list[Job]:
     """Return the jobs of a batch, each with its folder and what tells it from the others."""
     jobs = []
     for number, overrides in enumerate(job_overrides, start=first + 1):
-        words = [word for word in overrides if group(word) != SPACE]
+        words = tuple(word for word in overrides if group(word) != SPACE)
         folder = job_folder(words)
         label = " ".join(word for word in words if spelled(parse(word)) not in fixed)
         jobs.append(Job(number, words, folder, label or folder.name))
@@ -111,9 +125,9 @@ def spelled(override: Override) -> str:
 
 def returned(job: Job) -> JobReturn:
     """Return what a sweeper gets of a job: the value that it searches by, from summary.json."""
-    path = job.folder / SUMMARY
-    value: Any = objective(read_json(path)) if path.exists() else None
-    return JobReturn(overrides=job.words, status=JobStatus.COMPLETED, _return_value=value)
+    done = {outcome.job.folder for outcome in ended if outcome.state == "finished"}
+    value: Any = objective(read_json(job.folder / SUMMARY)) if job.folder in done else None
+    return JobReturn(overrides=list(job.words), status=JobStatus.COMPLETED, _return_value=value)
 
 
 def line(outcome: Outcome, count: int) -> str:

@@ -156,7 +156,7 @@ class Task:
     def start(self, run: Run) -> int:
         """Run it in a process forked from this one, which has imported everything and computed nothing."""
         prepare()
-        own = run_environment(os.environ, self.work.spread, self.place) | {FOLDER: str(run.folder)}
+        own = run_environment(os.environ, self.work.spread, self.place, run.folder)
         process = multiprocessing.get_context("fork").Process(target=_run, args=(run.words, own, self.log(run)))
         # In the new process none may come before it has its own handlers.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
@@ -248,13 +248,13 @@ def _run(words: Sequence[str], environment: Mapping[str, str], log: Path) -> Non
     processes.perform(words, environment, log)
 
 
-def run_environment(environment: Mapping[str, str], spread: bool, place: Place) -> dict[str, str]:
+def run_environment(environment: Mapping[str, str], spread: bool, place: Place, folder: Path) -> dict[str, str]:
     """Return the variables of a run.
 
     A whole run knows nothing of SLURM, whose tasks Lightning would take for its ranks, and of its node's GPUs it sees
     its own where there is one for each task.
     """
-    found = {**environment, "METARUN_WAIT": LOCK_WAIT}
+    found = {**environment, "METARUN_WAIT": LOCK_WAIT, FOLDER: str(folder)}
     if not spread:
         return found
     gpus = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")

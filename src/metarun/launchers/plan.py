@@ -11,10 +11,9 @@ from rich.table import Table
 
 from metarun import config
 from metarun.errors import MetarunError
-from metarun.launchers.base import SUMMARY, Job, described
+from metarun.launchers.base import Job, described
+from metarun.launchers.earlier import Earlier, Left
 from metarun.overrides import group, points, searches, space
-
-MANIFEST = "manifest.json"
 
 
 def show(words: Sequence[str]) -> int:
@@ -30,29 +29,24 @@ def show(words: Sequence[str]) -> int:
         return 0
     kept = [word for word in words if group(word).split("/")[0].split(".")[0] != "hydra"]
     jobs = described(list(points(kept, most=None)), 0)
-    refused = []
+    earlier, states, refused = Earlier(), [], []
     table = Table("job", "run", "state", "what it changes", box=None, pad_edge=False)
     for job in jobs:
         try:
             config.compose(job.words)
-            state = state_of(job)
+            found = earlier.left(job)
         except MetarunError as error:
-            state = "refused"
-            refused.append(f"job {job.number}: {error}")
-        table.add_row(str(job.number), job.folder.name, state, job.label)
+            found = Left("refused", str(error))
+        if found.reason:
+            refused.append(f"job {job.number}: {found.reason}")
+        states.append(found.state)
+        table.add_row(str(job.number), job.folder.name, found.state, job.label)
     console.print(table, soft_wrap=not console.is_terminal)
-    left = sum(state_of(job) != "finished" for job in jobs)
+    left = sum(state in ("new", "begun") for state in states)
     print(f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}, {left} to do; folders in {common(jobs)}. Nothing was run.")
     for complaint in refused:
         print(f"metarun: {complaint}", file=sys.stderr)
     return 2 if refused else 0
-
-
-def state_of(job: Job) -> str:
-    """Return what a job's folder says: finished (it would be skipped), begun (it would be taken up), or new."""
-    if (job.folder / SUMMARY).exists():
-        return "finished"
-    return "begun" if (job.folder / MANIFEST).exists() else "new"
 
 
 def common(jobs: Sequence[Job]) -> str:

@@ -143,7 +143,7 @@ def send(jobs: Sequence[Job], site: Site, ranks: int, home: Path, accelerator: s
         part = groups[first : first + ARRAY]
         works = [
             Work(
-                [Run(job.words, job.folder.absolute()) for job in group], ranks == 1, home, Path.cwd(), kept,
+                [Run(list(job.words), job.folder.absolute()) for job in group], ranks == 1, home, Path.cwd(), kept,
                 site.max_num_timeout, site.signal_delay_s / 2,
             )
             for group in part

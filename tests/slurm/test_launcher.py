@@ -219,7 +219,12 @@ def test_one_job_that_ends_early_ends_no_other(state: str, ends: str, why: str, 
 
 @pytest.mark.parametrize(
     ("code", "ends", "why"),
-    [(1, "failed", "RuntimeError: no"), (2, "refused", "seed=2: wrong"), (-9, "failed", "killed by SIGKILL")],
+    [
+        (1, "failed", "RuntimeError: no"),
+        (2, "refused", "seed=2: wrong"),
+        (140, "stopped", "RuntimeError: no"),
+        (-9, "failed", "killed by SIGKILL"),
+    ],
 )
 def test_a_failed_run_is_named_with_its_log(
     code: int, ends: str, why: str, fakes: Fakes, jobs: list[Job], monkeypatch: pytest.MonkeyPatch

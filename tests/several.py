@@ -36,7 +36,7 @@ def work(overrides: list[str]) -> int:
         run.run(config.compose(overrides))
     except MetarunError as error:
         print(f"metarun: {error}")
-        return 2
+        return error.code
     return 0
 
 

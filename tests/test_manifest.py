@@ -1,6 +1,9 @@
 import os
+import platform
 import signal
 import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -78,6 +81,24 @@ def test_other_threads_are_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "threads", lambda: 99)
     (line,) = manifest.changed(tmp_path)
     assert line.endswith("-> 99: the last bits of the results may differ")
+
+
+def test_another_kind_of_processor_or_gpu_is_a_warning(tmp_path, monkeypatch):
+    here = machine.hardware()
+    manifest.start(tmp_path, config(), DATA)
+    monkeypatch.setattr(machine, "hardware", lambda: here | {"system": "another", "cores": 999})
+    assert manifest.changed(tmp_path) == []
+    monkeypatch.setattr(machine, "hardware", lambda: here | {"processor": "Z80", "gpus": ["H100"]})
+    gpu, processor = manifest.changed(tmp_path)
+    assert "hardware.gpus: [] -> ['H100']" in gpu
+    assert "-> Z80: the last bits of the results may differ" in processor
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is read from /proc")
+def test_a_processor_has_its_makers_name():
+    name = machine.hardware()["processor"]
+    assert name
+    assert name != platform.machine() or "model name" not in Path("/proc/cpuinfo").read_text()
 
 
 def test_the_hash_does_not_depend_on_the_order_of_keys():

@@ -10,6 +10,8 @@ import pytest
 from several import losses, together
 from small_run import SMALL, Kill, bits, differing, folder_of, said
 
+from metarun.errors import PeerGone
+
 MAML = [*SMALL, "strategy=meta/maml", "pipeline.rounds=1", "evaluate.against=[transfer/finetune]"]
 RIDGE = [*MAML, "strategy=meta/ridge", "backbone=mf_features", "pipeline.meta.tasks=17", "pretrain.batch=241"]
 HALF = [*MAML, "pretrain=plain", "pretrain.lr=0.001", "backbone.bias=false"]
@@ -97,7 +99,7 @@ def test_a_killed_process_ends_the_others_and_costs_no_bit(
     given = words("maml", few_ratings, tmp_path, 2)
     codes = together(given, tmp_path, 2, {number: kill})
     assert codes[number] == -9
-    assert codes[1 - number] == 2
+    assert codes[1 - number] == PeerGone.code
     assert "another of the 2 processes of this run has ended" in said(tmp_path)
     assert together(given, tmp_path, 2) == [0, 0], said(tmp_path)[-3000:]
     names = differing(bits(folder_of(tmp_path)), bits(folder_of(whole)))

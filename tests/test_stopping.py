@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -147,7 +148,11 @@ def test_a_run_waits_for_the_one_before_where_it_is_told_to(
         with pytest.raises(MetarunError, match=r"process 1 on n1"), hold(tmp_path):
             pass
         assert time.monotonic() - began > 0.4
-    assert capsys.readouterr().err.count("waiting up to") == 1
+        assert capsys.readouterr().err.count("waiting up to") == 1
+        monkeypatch.setenv("METARUN_WAIT", "inf")
+        threading.Timer(0.5, fcntl.flock, (other, fcntl.LOCK_UN)).start()
+        with hold(tmp_path):
+            assert "waiting for another process (process 1 on n1) to leave" in capsys.readouterr().err
     with hold(tmp_path):
         assert str(os.getpid()) in (tmp_path / ".lock").read_text()
 

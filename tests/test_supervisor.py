@@ -192,6 +192,8 @@ def test_a_first_process_that_is_killed_is_in_the_manifest(monkeypatch: pytest.M
             1,
             "process 2 of 2 was killed by SIGKILL, so the others have stopped; what it said is in process-1.log",
         ),
+        ([75, 2], 1, "process 2 of 2 has ended with exit code 2"),
+        ([75, -9], 1, "process 2 of 2 was killed by SIGKILL"),
         ([-9, 2], 1, "process 1 of 2 was killed by SIGKILL, so the others have stopped."),
         ([2, 1], 1, "process 2 of 2 has ended with exit code 1"),
         ([0, 3], 1, "process 2 of 2 has ended with exit code 3"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from metarun.commandline import CommandLine
 
 VERBS = ("list", "show", "data", "report", "recommend", "update")
-CRASH, BAD_INPUT = 1, 2
+CRASH = 1
 _code = 0
 """The exit code of a single run that Hydra has started."""
 _beside: str | None = None
@@ -28,7 +28,7 @@ _beside: str | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command says; return its exit code: 0, 1 (a crash), 2 (bad input), 130 (Ctrl-C), 128 + a signal."""
+    """Do a command; return its exit code: 0, 1 (a crash), 2 (bad input), 75 (a process has gone), 128 + a signal."""
     words = list(sys.argv[1:] if argv is None else argv)
     _printable()
     return _answered(_dispatch, words, argv is None)
@@ -53,7 +53,7 @@ def _answered(do: Callable[[list[str]], int], words: list[str], leaving: bool) -
         if number:
             return _stopped(words, leaving, number)
         _complain(error)
-        return BAD_INPUT
+        return error.code
     except KeyboardInterrupt as stop:
         return _stopped(words, leaving, stopping.asked(stop) or signal.SIGINT)
     except SystemExit as stop:
@@ -146,11 +146,11 @@ def _composed(line: CommandLine, checked: list[str]) -> list[str]:
 
 
 def _single(words: list[str]) -> int:
-    """Compose a single run, keep what it was composed of, and run it; of several processes the command has kept it."""
+    """Compose a single run, keep what it was composed of, and run it."""
     from metarun import config
 
     cfg = config.compose(words)
-    if ranks.first() and config.FOLDER not in os.environ and not (config.run_folder(cfg) / ".hydra").exists():
+    if ranks.first() and not (config.run_folder(cfg) / ".hydra").exists():
         _keep(cfg, words)
     from metarun.run import run
 
@@ -202,7 +202,7 @@ def _alone(words: list[str]) -> None:
         if stopping.asked(error):
             raise
         _complain(error)
-        _code = BAD_INPUT
+        _code = error.code
 
 
 def _one_of_a_sweep(words: list[str], number: int) -> float | None:
@@ -268,7 +268,8 @@ def _stopped(words: Sequence[str], leaving: bool, number: int) -> int:
         for every in stopping.SIGNALS:
             signal.signal(every, signal.SIG_IGN)
     code, said = stopping.code(number), stopping.words(number)
-    if FOLDER in os.environ or not ranks.first():  # the command that has started the processes speaks for them
+    spoken_for = FOLDER in os.environ and ranks.place().world > 1  # by what has started the processes
+    if spoken_for or not ranks.first():
         return code
     if words and words[0] in VERBS:
         print(f"\n{said}.", file=sys.stderr)

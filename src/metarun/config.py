@@ -33,7 +33,7 @@ __all__ = ["Field", "compose", "load_option", "run_folder", "run_id", "schema", 
 
 MODULE = "pkg://metarun.conf"
 FOLDER = "METARUN_FOLDER"
-"""The variable that tells a process of metarun.supervisor the folder of its run."""
+"""The variable that tells a process the folder of its run: one of several, or a job, which may begin more than once."""
 _ELSEWHERE = ("resume", "paths", "logger", "hydra", "sweep")
 """What does not change a result, so it is no part of a run's id."""
 _NAMING = ("experiment", "name", "paths")
@@ -116,7 +116,7 @@ def _identity(overrides: Iterable[str]) -> list[str]:
 def run_folder(cfg: DictConfig) -> Path:
     """Return the folder of this run: Hydra's, or outside of a command the one that Hydra would take.
 
-    One of several processes of a run is told by the command that has started it.
+    A process that a command has started is told: with resume=never it would take the folder it works in for another's.
     """
     if FOLDER in os.environ:
         return Path(os.environ[FOLDER])

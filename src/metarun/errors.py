@@ -9,6 +9,15 @@ from collections.abc import Iterable
 class MetarunError(Exception):
     """Raised with one clear line: what was given, what is allowed, which option to change."""
 
+    code = 2
+    """The exit code of the command."""
+
+
+class PeerGone(MetarunError):
+    """Another process of the run has ended: nothing is wrong with this one, and the run can be taken up."""
+
+    code = 75  # EX_TEMPFAIL of sysexits.h
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest known word, or an empty string."""

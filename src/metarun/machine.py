@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,16 @@ def hardware() -> dict[str, Any]:
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    processor = platform.processor() or platform.machine()
-    return {"system": platform.platform(), "processor": processor, "cores": os.cpu_count(), "gpus": gpus}
+    return {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count(), "gpus": gpus}
+
+
+def processor() -> str:
+    """Return the kind of processor; Python knows no more than "x86_64" on Linux."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def code() -> dict[str, Any]:

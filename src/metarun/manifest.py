@@ -1,7 +1,7 @@
 """manifest.json: what a run was made of, so that it can be taken up exactly or refused with the reason.
 
 `compare` names what would make it another run (config, data); `changed` names what only may change the last bits
-(threads, versions, code).
+(threads, versions, processors, code).
 """
 
 from __future__ import annotations
@@ -204,14 +204,21 @@ def another(folder: Path, differences: Sequence[str]) -> str:
 
 
 def changed(folder: Path) -> list[str]:
-    """Return a warning for each thing that may change the last bits since the last attempt: threads, versions, code."""
+    """Return a warning for each thing that may change the last bits since the last attempt."""
     last = load(folder)["attempts"][-1]
     now = {
         "threads": machine.threads(), "processes": ranks.place().world,
-        "versions": machine.versions(), "code": machine.code(),
+        "hardware": machine.hardware(), "versions": machine.versions(), "code": machine.code(),
     }  # fmt: skip
-    lines = _differences(dict(leaves({key: last[key] for key in now})), dict(leaves(now)))
+    lines = _differences(_computing(last), _computing(now))
     return [f"since the last attempt {line}: the last bits of the results may differ" for line in lines]
+
+
+def _computing(attempt: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an attempt has computed with, without what changes no bit."""
+    kept = {key: attempt[key] for key in ("threads", "processes", "versions", "code")}
+    hardware = {key: attempt["hardware"][key] for key in ("processor", "gpus")}
+    return dict(leaves({**kept, "hardware": hardware}))
 
 
 def hash_of(config: Mapping[str, Any]) -> str:

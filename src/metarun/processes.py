@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import NoReturn
 
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = ("metarun.cli", "metarun.run", "metarun.strategies.gradient", "hydra._internal.hydra")
@@ -33,6 +34,11 @@ def start(words: Sequence[str], environment: Mapping[str, str] | None = None, lo
 def _command(words: list[str], environment: dict[str, str], log: Path | None) -> None:
     os.setpgrp()  # Ctrl-C reaches the one who started us, and that one stops us
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    perform(words, environment, log)
+
+
+def perform(words: Sequence[str], environment: Mapping[str, str], log: Path | None) -> NoReturn:
+    """Do a single run in this process, which has been made for it, and end with the exit code of the command."""
     os.environ.clear()  # what it was when the first command was started
     os.environ.update(environment)
     if log is not None:
@@ -43,7 +49,7 @@ def _command(words: list[str], environment: dict[str, str], log: Path | None) ->
     from metarun.cli import job
 
     sys.argv = ["metarun", *words]
-    code = job(words)
+    code = job(list(words))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # a library's thread that still runs must not keep the process

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from metarun.errors import MetarunError
+from metarun.errors import MetarunError, PeerGone
 
 if TYPE_CHECKING:
     import torch
@@ -217,11 +217,11 @@ def _told(answer: list[Any]) -> Any:
 
 
 def _or_gone(collective: Callable[[], Any]) -> None:
-    """Do something together; raises MetarunError where one of the processes is there no more."""
+    """Do something together; raises PeerGone where one of the processes is there no more."""
     try:
         collective()
     except RuntimeError as error:
-        raise MetarunError(
+        raise PeerGone(
             f"another of the {world()} processes of this run has ended ({str(error).splitlines()[0][:200]}); "
             "the same command takes the run up where it was saved"
         ) from error

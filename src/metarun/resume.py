@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import sys
 import time
@@ -71,7 +72,8 @@ def _lock(file: TextIO, folder: Path) -> None:
                 "Wait until it has ended, or start a new run beside it with resume=never."
             )
         if not announced:
-            print(f"waiting up to {wait:.0f} s for another process ({other}) to leave {folder}", file=sys.stderr)
+            long = f"up to {wait:.0f} s " if math.isfinite(wait) else ""
+            print(f"waiting {long}for another process ({other}) to leave {folder}", file=sys.stderr, flush=True)
             announced = True
         time.sleep(0.2)
 

@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 
 from metarun import machine, manifest, processes, ranks, stopping
 from metarun.config import FOLDER
-from metarun.errors import MetarunError
+from metarun.errors import MetarunError, PeerGone
 
 GRACE = 15.0
 """Seconds that the others have after one has ended, and all after a second Ctrl-C."""
@@ -130,7 +130,8 @@ def blame(codes: Sequence[int], logs: Sequence[Path]) -> int:
 
     One that a signal has killed comes first: the others only noticed.
     """
-    who = min(range(len(codes)), key=lambda i: (codes[i] >= 0, codes[i] != 1, codes[i] == 0, i))
+    noticed = (0, PeerGone.code)
+    who = min(range(len(codes)), key=lambda i: (codes[i] >= 0, codes[i] != 1, codes[i] in noticed, codes[i] == 0, i))
     if who == 0 and codes[0] > 0:
         return codes[0]
     how = f"has ended with exit code {codes[who]}"

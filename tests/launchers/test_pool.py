@@ -8,13 +8,18 @@ import re
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from small_run import bits, differing
 
-from metarun.cli import main
+from metarun import config, run
+from metarun.cli import job, main
+from metarun.launchers import pool
+from metarun.launchers.base import Job
 
 POOL = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 Out = pytest.CaptureFixture[str]
@@ -72,6 +77,39 @@ def test_a_job_that_is_refused_says_why_in_one_line(words: list[str], capsys: Ou
     assert re.search(
         r"dataset.queries=500: refused, no user of .* has 505 ratings.* \(log: .*\)", err.split("jobs finished.")[1]
     )
+
+
+@pytest.mark.slow
+def test_resume_never_works_where_its_launcher_looks(words: list[str], tmp_path: Path, capsys: Out) -> None:
+    for number in (1, 2):
+        assert main([*POOL, *words, "resume=never"]) == 0, capsys.readouterr().err
+        assert len(runs(tmp_path / "outputs")) == number
+    for folder in runs(tmp_path / "outputs"):
+        assert (folder / "metarun.log").exists()
+        assert (folder / ".hydra" / "overrides.yaml").exists()
+
+
+def test_a_job_that_begins_again_stays_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own manifest is there; with resume=never it is no other run's."""
+    place = f"paths.outputs={tmp_path}"
+    folder = config.run_folder(config.compose([place]))
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").touch()
+    given = {}
+
+    def started(words: Sequence[str], environment: dict[str, str], log: Path) -> Any:
+        given.update(environment)
+        return SimpleNamespace(sentinel=0)
+
+    monkeypatch.setattr(pool.processes, "start", started)
+    words = (place, "resume=never")
+    pool.begin(Job(1, words, folder, ""))
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(run, "run", lambda cfg: given.update(folder=str(config.run_folder(cfg))))
+    assert job(words) == 0
+    assert given["folder"] == str(folder)
+    assert (folder / ".hydra" / "overrides.yaml").exists()
 
 
 @pytest.mark.slow

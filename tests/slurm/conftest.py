@@ -13,21 +13,21 @@ from typing import Any
 
 import pytest
 from fakes import Fakes
-from on_cluster import SCRIPT, Cluster, free_port, here
+from on_cluster import SCRIPT, Cluster, free_port, here, missing
 
 from metarun.launchers import slurm
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Six nodes of four cores that do not exist."""
+    """Eight nodes of four cores that do not exist."""
     if os.geteuid() or sys.platform != "linux" or not (shutil.which("slurmctld") or shutil.which("apt-get")):
-        pytest.skip("a local SLURM needs root, Linux, and SLURM or apt-get")
+        missing("a local SLURM needs root, Linux, and SLURM or apt-get")
     folder = Path(tempfile.mkdtemp(prefix="metarun-slurm-"))
-    shape = ["--nodes", "6", "--cpus", "4", "--dir", str(folder), "--port", str(free_port())]
+    shape = ["--nodes", "8", "--cpus", "4", "--dir", str(folder), "--port", str(free_port())]
     up = subprocess.run([str(SCRIPT), "up", *shape], capture_output=True, text=True, timeout=250, check=False)
     if up.returncode:
-        pytest.skip(f"no local SLURM: {up.stderr.strip().splitlines()[-1:]}")
+        missing(f"no local SLURM: {up.stderr.strip().splitlines()[-1:]}")
     yield Cluster(folder)
     down = subprocess.run([str(SCRIPT), "down", "--dir", str(folder)], timeout=120, check=False)
     assert down.returncode == 0

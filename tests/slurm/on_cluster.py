@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import pytest
 from small_run import SMALL, begin_command, bits, command, ended, folder_of, said
 
 HERE = Path(__file__).parent
@@ -30,6 +31,13 @@ SLOWLAB = {
     "METARUN_CONF": str(HERE / "slowlab" / "conf"), "METARUN_TRUST": "slowlab", "PYTHONWARNINGS": "",
     "PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}", "MASTER_ADDR": "127.0.0.1",
 }  # fmt: skip
+
+
+def missing(why: str) -> NoReturn:
+    """Skip, or fail where METARUN_SLURM says that there has to be one."""
+    if os.environ.get("METARUN_SLURM") == "1":
+        pytest.fail(why)
+    pytest.skip(f"{why} (METARUN_SLURM=1 requires it)")
 
 
 def free_port() -> int:
@@ -151,11 +159,22 @@ def parents() -> dict[int, tuple[int, str]]:
 
 def lose_node(cluster: Cluster, node: str, job: str) -> None:
     """Let a node and all that its job has started there be gone from one moment to the next."""
-    kill(int((cluster.folder / "run" / f"slurmd.{node}.pid").read_text()))
     processes = parents()
-    lost = [pid for pid, (_, line) in processes.items() if line.startswith(f"slurmstepd: [{job}.")]
-    assert lost, "no step of this job runs here"
-    for pid in lost:
-        lost += [child for child, (parent, _) in processes.items() if parent == pid]
-    for pid in lost:
+    steps = [[pid] for pid, (_, line) in processes.items() if line.startswith(f"slurmstepd: [{job}.")]
+    for step in steps:
+        for pid in step:
+            step += [child for child, (parent, _) in processes.items() if parent == pid]
+    lost = [step for step in steps if any(works_on(node, pid) for pid in step)]
+    assert lost, "no step of this job runs there"
+    for pid in [
+        int((cluster.folder / "run" / f"slurmd.{node}.pid").read_text()),
+        *(pid for step in lost for pid in step),
+    ]:
         kill(pid)
+
+
+def works_on(node: str, pid: int) -> bool:
+    """Return whether a process was started by a virtual node; all of them are on this machine."""
+    with contextlib.suppress(OSError):
+        return f"SLURMD_NODENAME={node}\0" in Path(f"/proc/{pid}/environ").read_text(errors="replace")
+    return False

@@ -12,6 +12,7 @@ from small_run import differing
 
 pytestmark = pytest.mark.slow
 RANKS = ["trainer=ddp_cpu", "trainer.devices=2"]
+NODES = ["trainer=ddp_cpu", "trainer.devices=1", "trainer.nodes=2"]
 ALONE = "+hydra.launcher.additional_parameters.exclusive=true"
 
 
@@ -32,13 +33,17 @@ def disturbed(
         "ranks": start("ranks", 0.3, *RANKS),
         "USR1": start("USR1", 0.3),
         "USR2": start("USR2", 0.3),
-        "TERM": start("TERM", 0.3),
+        "TERM": start("TERM", 0.3, "resume=never"),  # it begins twice, in one folder
+        "peer": start("peer", 0.3, ALONE, *NODES),
     }
     for name, run in runs.items():
         run.reach(7)
         if name == "lost":
             run.reach(SAVE_EVERY + 3)
             lose_node(cluster, node_of(run), run.ticket())
+        elif name == "peer":
+            run.reach(2 * SAVE_EVERY + 6)
+            lose_node(cluster, node_of(run, -1), run.ticket())
         elif name == "slurmd":
             kill(int((cluster.folder / "run" / f"slurmd.{node_of(run)}.pid").read_text()))
         elif name == "preempted":
@@ -51,9 +56,9 @@ def disturbed(
         run.abandon()
 
 
-def node_of(run: OnCluster) -> str:
-    """Return the node where a run's job is."""
-    return run.cluster.job(run.ticket())["NodeList"]
+def node_of(run: OnCluster, number: int = 0) -> str:
+    """Return a node where a run's job is."""
+    return run.cluster.ask("scontrol", "show", "hostnames", run.cluster.job(run.ticket())["NodeList"]).split()[number]
 
 
 @pytest.mark.parametrize("name", ["USR1", "USR2", "TERM", "preempted"])
@@ -87,6 +92,17 @@ def test_a_node_that_is_lost_costs_what_was_not_saved(
     assert differing(found, left_alone) == []
     assert len(set(run.steps())) == 2
     assert STEPS < len(run.steps()) <= STEPS + SAVE_EVERY, run.told()
+
+
+def test_a_run_that_loses_one_of_its_nodes_goes_back_with_what_it_has_saved(
+    disturbed: dict[str, OnCluster], few_ratings: Path, tmp_path: Path
+) -> None:
+    run = disturbed["peer"]
+    found = run.end()
+    assert int(run.cluster.job(run.ticket())["Restarts"]) == 1, run.told()
+    assert 2 * STEPS < len(run.steps()) <= 2 * (STEPS + SAVE_EVERY), run.told()
+    alone = here(few_ratings, tmp_path, *RANKS)
+    assert [name for name in differing(found, alone) if name != "summary"] == [], "its id: it has other words"
 
 
 def test_a_run_of_two_tasks_ends_with_the_bits_of_one_on_this_machine(

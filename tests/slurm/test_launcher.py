@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fakes import DEFAULTS, Fakes
+from on_cluster import missing
 
 from metarun import config
 from metarun.cli import main
@@ -138,6 +139,15 @@ def test_small_runs_share_jobs(fields: dict[str, Any], sizes: list[int]) -> None
     assert [job for group in found for job in group] == many
 
 
+@pytest.mark.parametrize(("said", "ends"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_a_cluster_that_does_not_come_up_fails_where_there_has_to_be_one(
+    said: str, ends: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METARUN_SLURM", said)
+    with pytest.raises(ends, match="no local SLURM"):
+        missing("no local SLURM")
+
+
 # ---------------------------------------------------------------------- what is joined
 
 
@@ -209,7 +219,12 @@ def test_one_job_that_ends_early_ends_no_other(state: str, ends: str, why: str, 
 
 @pytest.mark.parametrize(
     ("code", "ends", "why"),
-    [(1, "failed", "RuntimeError: no"), (2, "refused", "seed=2: wrong"), (-9, "failed", "killed by SIGKILL")],
+    [
+        (1, "failed", "RuntimeError: no"),
+        (2, "refused", "seed=2: wrong"),
+        (140, "stopped", "RuntimeError: no"),
+        (-9, "failed", "killed by SIGKILL"),
+    ],
 )
 def test_a_failed_run_is_named_with_its_log(
     code: int, ends: str, why: str, fakes: Fakes, jobs: list[Job], monkeypatch: pytest.MonkeyPatch

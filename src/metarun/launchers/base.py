@@ -43,6 +43,13 @@ class Outcome(NamedTuple):
 
 CODES = {"failed": 1, "refused": 2, "stopped": 130}
 """The exit code of a command with a job in such a state, the first that applies."""
+
+
+def state_of(code: int) -> str:
+    """Return the state of a job that did not finish, whose process has ended with this exit code."""
+    return "stopped" if code > 128 else "refused" if code == CODES["refused"] else "failed"
+
+
 ended: list[Outcome] = []
 """The outcomes of this command, in the order in which they came."""
 fixed: set[str] = set()

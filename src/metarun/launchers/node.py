@@ -6,11 +6,10 @@ queue, unless it was cancelled: SLURM has changed its state by then.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
-import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,18 +18,28 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from metarun import manifest, stopping
+from metarun import manifest, processes, stopping
+from metarun.config import FOLDER
+from metarun.errors import PeerGone
 from metarun.launchers.base import LOG, SUMMARY
+from metarun.launchers.requeue import ALIVE, Marks, requeue, seconds_left, state_of, wait_for
 from metarun.results import read_json, write_json
 
-LOCK_WAIT = "900"
-"""Seconds that a requeued run waits for its old process on a lost node to leave the folder."""
-ALIVE = ("RUNNING", "SIGNALING")
-"""States of a job that nobody has cancelled and whose time is not over."""
+LOCK_WAIT = "inf"
+"""Seconds that a requeued run waits for its old process on a lost node to leave the folder: as long as the job has."""
 GONE = 120.0
 """Seconds after which SLURM has ended a task for sure."""
 LIMIT = (signal.SIGUSR1, signal.SIGUSR2)
 """What SLURM sends shortly before a job's time is over."""
+EARLY = 90.0
+"""Seconds that SLURM may send it early."""
+SILENCE, RETRY = 60.0, 2.0
+"""Seconds that SLURM may take to answer or to accept a job, and between two questions."""
+TOO_OFTEN = {
+    "limit": "its time was over {} times; hydra.launcher.max_num_timeout or timeout_min allow more",
+    "lost": "a task of it was lost {} times; hydra.launcher.max_num_timeout allows more",
+}
+"""Why a job is not sent again."""
 
 
 class Run(NamedTuple):
@@ -82,7 +91,7 @@ class Node:
         place = Place.here(os.environ)
         task = Task(work, place)
         codes = [task.do(run) for run in share(work, place)]
-        task.mark("done")
+        task.marks.put("done")
         failed = sum(code != 0 for code in codes)
         if failed:
             raise SystemExit(f"{failed} of {len(codes)} runs have failed")
@@ -104,6 +113,7 @@ class Task:
 
     def __init__(self, work: Work, place: Place) -> None:
         self.work, self.place = work, place
+        self.marks = Marks(work.home / "marks", place.job, place.restart, place.rank)
         self.asked: int | None = None
         self.process: BaseProcess | None = None
         for number in stopping.SIGNALS:
@@ -113,7 +123,8 @@ class Task:
         """Tell the run: SLURM may have told this process alone."""
         self.asked = self.asked or number
         if self.process is not None and self.process.pid is not None and self.process.is_alive():
-            os.kill(self.process.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(self.process.pid, number)
 
     def do(self, run: Run) -> int:
         """Do one run, unless this job has ended it before it was requeued, and return its exit code."""
@@ -122,11 +133,19 @@ class Task:
             return 0
         if result.exists():
             return int(read_json(result)["code"])
-        code = self.start(run) if self.asked is None else stopping.code(self.asked)
+        code = self.start(run)
+        if code == 0:
+            return code
         number = self.asked or stopped_by(code)  # a rank that waits for the first one may end with another code
-        if code and number is not None:
+        if number is not None:
             self.leave(number)
-        if code and not result.exists():
+        if code == PeerGone.code:
+            # A rank that has failed or finished leaves that in a file; one that was lost with its node leaves nothing.
+            wait_for(lambda: ended(self.work.home, run) or self.asked is not None, self.patience(None))
+            if not ended(self.work.home, run):
+                self.leave(self.asked)
+            return self.do(run)
+        if not result.exists():
             write_json(result, {"code": code, "log": str(self.log(run))})
         return code
 
@@ -136,111 +155,107 @@ class Task:
 
     def start(self, run: Run) -> int:
         """Run it in a process forked from this one, which has imported everything and computed nothing."""
-        import metarun.run
-        import metarun.strategies.gradient  # noqa: F401
-
-        given = (run.words, self.log(run), run_environment(os.environ, self.work.spread, self.place))
-        self.process = multiprocessing.get_context("fork").Process(target=_run, args=given)
-        self.process.start()
-        self.process.join()
-        manifest.killed(run.folder, self.process)
-        code, self.process = self.process.exitcode, None
+        prepare()
+        own = run_environment(os.environ, self.work.spread, self.place, run.folder)
+        process = multiprocessing.get_context("fork").Process(target=_run, args=(run.words, own, self.log(run)))
+        # In the new process none may come before it has its own handlers.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
+        try:
+            if self.asked is not None:
+                return stopping.code(self.asked)
+            process.start()
+            self.process = process
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if self.asked is not None:  # meanwhile, by way of another thread
+            self.pass_on(self.asked, None)
+        process.join()
+        manifest.killed(run.folder, process)
+        code, self.process = process.exitcode, None
         assert code is not None
         return code
 
-    def leave(self, number: int) -> None:
-        """Go back into the queue with all that was saved; this process ends here."""
-        self.mark(signal.Signals(number).name)
-        if number in LIMIT and self.times_over() > self.work.max_num_timeout:
-            said = (
-                f"its time was over {self.times_over()} times; hydra.launcher.max_num_timeout or timeout_min allow more"
-            )
-            self.end(number, said)
+    def leave(self, number: int | None) -> None:
+        """Go back into the queue with all that was saved; this process ends here. number: None where a rank is gone."""
+        code = PeerGone.code if number is None else stopping.code(number)
+        why = self.why(number)
+        self.marks.put(why)
+        times = self.marks.attempts(why)
+        if why in TOO_OFTEN and times > self.work.max_num_timeout:
+            self.end(code, TOO_OFTEN[why].format(times))
+        wait_for(lambda: len(self.marks.of()) == self.place.tasks, self.patience(number))
         until = time.monotonic() + GONE
         # SLURM ends the tasks. One that ends by itself could end the others before they have saved.
-        while not list(self.marks().glob(f"{self.prefix()}*.requeued")) and time.monotonic() < until:
-            if self.place.rank == min(set(range(self.place.tasks)) - self.marked("done")):
+        while not self.marks.of("requeued") and time.monotonic() < until:
+            # The first that is left does it for all: one that was killed has said nothing.
+            if self.place.rank == min(self.marks.of() - self.marks.of("done")):
                 self.send_back(number)
             time.sleep(0.1)
-        _exit(stopping.code(number))
+        _exit(code)
 
-    def send_back(self, number: int) -> None:
-        """Put the job back into the queue, unless it was cancelled; the first task that is not done does it for all."""
-        patience = self.work.patience if number in LIMIT else min(self.work.patience, 20.0)
-        until = time.monotonic() + patience
-        while len(self.marked()) < self.place.tasks and time.monotonic() < until:
-            time.sleep(0.1)
-        state = state_of(self.place.job)
-        if state not in ALIVE:
-            say(f"stopped by {signal.Signals(number).name}, the job is {state}: not sent again")
-            time.sleep(GONE)
-            return
-        refusal = requeue(self.place.job)
-        if refusal:
-            self.end(number, f"could not go back into the queue: {refusal}")
-        say(f"stopped by {signal.Signals(number).name}, saved, and back in the queue")
-        self.mark("requeued")
+    def why(self, number: int | None) -> str:
+        """Return what is told to the other tasks, and counted: a signal of LIMIT may have come from the user, too."""
+        if number is None:
+            return "lost"
+        near = number in LIMIT and seconds_left(self.place.job) < 2 * self.work.patience + EARLY
+        return "limit" if near else signal.Signals(number).name
 
-    def end(self, number: int, reason: str) -> None:
+    def patience(self, number: int | None) -> float:
+        """Return the seconds that the other tasks may take; those that are left when one is gone notice at once."""
+        return min(self.work.patience, 5.0 if number is None else self.work.patience if number in LIMIT else 20.0)
+
+    def send_back(self, number: int | None) -> None:
+        """Put the job back into the queue, unless it was cancelled; SLURM may have no answer for a while."""
+        how = "another task is gone" if number is None else f"stopped by {signal.Signals(number).name}, saved"
+        until, refusal = time.monotonic() + SILENCE, "SLURM does not answer"
+        while time.monotonic() < until:
+            state = state_of(self.place.job)
+            if state and state not in ALIVE:
+                say(f"{how}; the job is {state}: not sent again")
+                time.sleep(GONE)
+                return
+            if state:
+                refusal = requeue(self.place.job)
+            if not refusal:
+                say(f"{how}, and back in the queue")
+                self.marks.put("requeued")
+                return
+            time.sleep(RETRY)
+        self.end(
+            PeerGone.code if number is None else stopping.code(number), f"could not go back into the queue: {refusal}"
+        )
+
+    def end(self, code: int, reason: str) -> None:
         """End for good, and say why."""
         say(reason)
-        if self.work.spread or self.place.rank == 0:
+        if self.work.spread or self.place.rank == min(self.marks.of()):
             for run in share(self.work, self.place):
                 if not (run.folder / SUMMARY).exists():
-                    write_json(result_of(self.work.home, run.folder), {"code": stopping.code(number), "reason": reason})
+                    write_json(result_of(self.work.home, run.folder), {"code": code, "reason": reason})
         _exit(1)
 
-    # ------------------------------------------------------------------ what the tasks of a job tell each other
 
-    def marks(self) -> Path:
-        """Return the folder of the marks of all jobs of this submission."""
-        return self.work.home / "marks"
-
-    def prefix(self) -> str:
-        """Return how the marks of this attempt of the job begin."""
-        return f"{self.place.job}.{self.place.restart}."
-
-    def mark(self, what: str) -> None:
-        """Tell the other tasks, on the shared folder."""
-        self.marks().mkdir(parents=True, exist_ok=True)
-        (self.marks() / f"{self.prefix()}{self.place.rank}.{what}").touch()
-
-    def marked(self, what: str = "*") -> set[int]:
-        """Return the tasks of this attempt that have said so; "*": those that have saved or done all they had."""
-        return {int(path.name.split(".")[2]) for path in self.marks().glob(f"{self.prefix()}*.{what}")}
-
-    def times_over(self) -> int:
-        """Return how many attempts of this job, this one included, were ended by the time limit."""
-        names = [path.name.split(".") for path in self.marks().glob(f"{self.place.job}.*")]
-        return len({name[1] for name in names if name[3] in [number.name for number in LIMIT]})
+def prepare() -> None:
+    """Import what every run needs, which takes seconds, before the first is forked."""
+    import metarun.run
+    import metarun.strategies.gradient  # noqa: F401
 
 
-def _run(words: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-    """Do one run in the forked process; what it prints goes to its log."""
+def _run(words: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    """Do one run in the forked process."""
     for number in (*stopping.SIGNALS, signal.SIGCONT):  # the handlers of the process that forked it are not its own
         signal.signal(number, signal.SIG_DFL)
-    os.environ.clear()
-    os.environ.update(environment)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    from metarun.cli import job
-
-    sys.argv = ["metarun", *words]
-    code = job(words)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping.SIGNALS)
+    processes.perform(words, environment, log)
 
 
-def run_environment(environment: Mapping[str, str], spread: bool, place: Place) -> dict[str, str]:
+def run_environment(environment: Mapping[str, str], spread: bool, place: Place, folder: Path) -> dict[str, str]:
     """Return the variables of a run.
 
     A whole run knows nothing of SLURM, whose tasks Lightning would take for its ranks, and of its node's GPUs it sees
     its own where there is one for each task.
     """
-    found = {**environment, "METARUN_WAIT": LOCK_WAIT}
+    found = {**environment, "METARUN_WAIT": LOCK_WAIT, FOLDER: str(folder)}
     if not spread:
         return found
     gpus = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
@@ -260,24 +275,9 @@ def result_of(home: Path, folder: Path) -> Path:
     return home / "results" / f"{folder.parent.name}-{folder.name}.json"
 
 
-def state_of(job: str) -> str:
-    """Return the state of a job as SLURM tells it, "" where it does not answer."""
-    found = re.search(r"\bJobState=(\w+)", _scontrol("show", "job", job, "-o").stdout)
-    return found[1] if found else ""
-
-
-def requeue(job: str) -> str:
-    """Put a job back into the queue and return "", or why that cannot be."""
-    done = _scontrol("requeue", job)
-    return "" if done.returncode == 0 else (done.stderr.strip() or f"scontrol requeue ended with {done.returncode}")
-
-
-def _scontrol(*words: str) -> subprocess.CompletedProcess[str]:
-    command = ["scontrol", *words]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return subprocess.CompletedProcess(command, 1, "", str(error))
+def ended(home: Path, run: Run) -> bool:
+    """Return whether a run has finished or failed for good."""
+    return (run.folder / SUMMARY).exists() or result_of(home, run.folder).exists()
 
 
 def say(text: str) -> None:

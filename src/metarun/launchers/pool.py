@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metarun import machine, manifest, processes, stopping
-from metarun.launchers.base import LOG, Job, Launch, Outcome
+from metarun.config import FOLDER
+from metarun.launchers.base import LOG, Job, Launch, Outcome, state_of
 from metarun.results import SUMMARY, objective, read_json
 
 PATIENCE = 60.0
@@ -66,7 +67,8 @@ class Pool(Launch):
 
 def begin(job: Job) -> Working:
     """Start a job; what it prints goes to its log."""
-    environment = {"METARUN_WAIT": WAIT_FOR_LOCK}  # a job of a killed sweep needs a moment to notice that it is alone
+    # A job of a killed sweep needs a moment to notice that it is alone.
+    environment = {"METARUN_WAIT": WAIT_FOR_LOCK, FOLDER: str(job.folder.absolute())}
     return Working(job, processes.start(job.words, environment, job.folder / LOG), time.monotonic())
 
 
@@ -78,8 +80,7 @@ def ended(work: Working) -> Outcome:
     manifest.killed(work.job.folder, work.process)
     if code == 0 and (work.job.folder / SUMMARY).exists():
         return Outcome(work.job, "finished", found(work.job.folder, seconds), log)
-    state = "refused" if code == 2 else "stopped" if (code or 0) > 128 else "failed"
-    return Outcome(work.job, state, reason(code or 0, log), log)
+    return Outcome(work.job, state_of(code or 0), reason(code or 0, log), log)
 
 
 def found(folder: Path, seconds: float) -> str:

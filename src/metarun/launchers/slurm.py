@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from metarun import config
 from metarun.errors import MetarunError
-from metarun.launchers import submission
+from metarun.launchers import base, submission
 from metarun.launchers.base import LOG, SUMMARY, Job, Launch, Outcome
 from metarun.launchers.node import result_of
 from metarun.launchers.pool import found, reason
@@ -235,8 +235,7 @@ def ended(job: Job, ticket: Ticket, over: State | None, seconds: float) -> Outco
     if path.exists():
         kept = read_json(path)
         code, log = int(kept["code"]), Path(kept.get("log", log))
-        state = "refused" if code == 2 else "stopped" if code > 128 else "failed"
-        return Outcome(job, state, kept.get("reason") or reason(code, log), log)
+        return Outcome(job, base.state_of(code), kept.get("reason") or reason(code, log), log)
     if over is None:
         return None
     why = OVER[over.name]

@@ -225,7 +225,7 @@ def _one_of_a_sweep(words: list[str], number: int) -> float | None:
     except MetarunError as error:
         if stopping.asked(error):
             raise
-        base.ended.append(base.Outcome(job, "refused", str(error)))
+        base.ended.append(base.Outcome(job, base.state_of(error.code), str(error)))
         _complain(error)
     except Exception as error:
         if stopping.asked(error):

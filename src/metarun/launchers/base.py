@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from metarun import manifest
 from metarun.config import job_folder
 from metarun.errors import MetarunError
 from metarun.overrides import SPACE, group, parse
@@ -93,7 +95,10 @@ class Launch(Launcher):
         left = {job: earlier.left(job) for job in jobs if (job.folder / SUMMARY).exists()}
         done = [job for job, found in left.items() if found.state == "finished"]
         refused = [Outcome(job, "refused", found.reason) for job, found in left.items() if found.reason]
-        yield from (Outcome(job, "finished") for job in done)
+        for job in done:
+            with suppress(MetarunError):  # killed behind its last file, it has not closed its manifest
+                manifest.settle(job.folder)
+            yield Outcome(job, "finished")
         if done:
             print(f"{len(done)} of {len(jobs)} jobs were finished before", file=sys.stderr)
         gone = {*done, *(outcome.job for outcome in refused)}

@@ -14,8 +14,8 @@ EVERYTHING = [
     *SMALL, "trainer=smoke", "pipeline.rounds=2", "pipeline.meta.steps=5000", "pretrain.epochs=500",
     "strategy=[transfer/finetune,adaptive/fixed_share,online/sgd,meta/maml]", "dataset.supports=[0,3]",
 ]  # fmt: skip
-OTHERS = ("movielens_online", "movielens_topn")
-"""Those whose stages or judging are of another kind; all of them run in .ci/nightly."""
+OTHERS = ("movielens_online",)
+"""Those whose stages are of another kind; all experiments run in .ci/nightly."""
 EXPERIMENTS = [
     pytest.param(name, marks=pytest.mark.slow if name in OTHERS else pytest.mark.nightly)
     for name in options.names("experiment")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 CONTEXT = multiprocessing.get_context("forkserver")
-PRELOADED = ("metarun.cli", "metarun.run", "metarun.strategies.gradient", "hydra._internal.hydra")
+PRELOADED = ("metarun.preload",)
 
 
 def start(words: Sequence[str], environment: Mapping[str, str] | None = None, log: Path | None = None) -> BaseProcess:

@@ -19,8 +19,7 @@ from metarun import manifest
 from metarun.config import job_folder
 from metarun.errors import MetarunError
 from metarun.overrides import SPACE, group, parse
-from metarun.results import SUMMARY as SUMMARY
-from metarun.results import objective, read_json
+from metarun.results import SUMMARY, objective, read_json
 
 LOG = "metarun.log"
 

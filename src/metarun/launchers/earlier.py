@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 
 from metarun import config, manifest
 from metarun.errors import MetarunError
-from metarun.launchers.base import SUMMARY, Job
+from metarun.launchers.base import Job
+from metarun.results import SUMMARY
 
 
 class Left(NamedTuple):

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 from metarun import manifest, processes, stopping
 from metarun.config import FOLDER
 from metarun.errors import PeerGone
-from metarun.launchers.base import LOG, SUMMARY
+from metarun.launchers.base import LOG
 from metarun.launchers.requeue import ALIVE, Marks, requeue, seconds_left, state_of, wait_for
-from metarun.results import read_json, write_json
+from metarun.results import SUMMARY, read_json, write_json
 
 LOCK_WAIT = "inf"
 """Seconds that a requeued run waits for its old process on a lost node to leave the folder: as long as the job has."""

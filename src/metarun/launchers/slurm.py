@@ -19,12 +19,12 @@ from omegaconf import OmegaConf
 from metarun import config
 from metarun.errors import MetarunError
 from metarun.launchers import base, submission
-from metarun.launchers.base import LOG, SUMMARY, Job, Launch, Outcome
+from metarun.launchers.base import LOG, Job, Launch, Outcome
 from metarun.launchers.node import result_of
 from metarun.launchers.pool import found, reason
 from metarun.launchers.submission import Site, Ticket
 from metarun.overrides import group
-from metarun.results import read_json
+from metarun.results import SUMMARY, read_json
 
 OVER = {
     "BOOT_FAIL": "its node did not start",

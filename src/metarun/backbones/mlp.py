@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ class MLP(Encoder):
         super().__init__(norm, spec)
         widths = [prod(self.shape), *hidden]
         self.dim = widths[-1]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(Normalisation(norm, width) for width in hidden)
 
     def embed(self, x: Tensor, counted: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ GROUPS = 8
 
 
 class Normalisation(nn.Module):
-    """Scale and shift of channels after normalising by statistics of the counted rows, of the row itself, or not at all.
+    """Scale and shift of channels after normalising by statistics of the counted rows, of the row itself, or not.
 
     `kind`: "support" and "query" pool over rows (which ones, the caller says), "group" over channels of the row alone.
     """
@@ -34,7 +34,7 @@ class Normalisation(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels)) if kind != "none" else None
 
     def forward(self, x: Tensor, counted: Tensor) -> Tensor:
-        """Return x (T * B, channels, ...) normalised; counted (T, B): 1 where a row is part of its task's statistics."""
+        """Return x (T * B, channels, ...) normalised; counted (T, B): 1 where a row is part of the statistics."""
         if self.kind == "none":
             return x
         if self.kind == "group":

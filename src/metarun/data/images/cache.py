@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ FORMAT = 1  # raise it when the same files come to mean other pixels
 def cached(name: str, identity: str, build: Callable[[], Images], cache: Path | None = None) -> Images:
     """Return what `build` returned when it was last called for `identity`, or call it and keep the result.
 
-    `name` is part of the folder's name in `cache` (default: METARUN_CACHE). No descriptions are kept.
+    `name` is part of the folder's name in `cache` (default: METARUN_CACHE). Descriptions and official splits are not kept.
 
     Raises:
         MetarunError: as `build`, or a cache that cannot be written.
@@ -96,7 +96,7 @@ def _sweep(cache: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def identity(files: list[Path]) -> str:
+def identity(files: Iterable[Path | os.DirEntry[str]]) -> str:
     """Return path, size and time of change of files: what tells that they are still the same."""
     stats = [(os.fspath(file), file.stat()) for file in files]
-    return repr([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
+    return repr(sorted((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))

@@ -26,7 +26,9 @@ def need_pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise MetarunError('Images are read with Pillow, which is not installed: pip install "metarun[images]"') from error
+        raise MetarunError(
+            'Images are read with Pillow, which is not installed: pip install "metarun[images]"'
+        ) from error
     return Image
 
 

@@ -25,6 +25,4 @@ def read() -> Images:
         ) from error
     found = load_digits()
     pixels = np.rint(found.images * (255 / INK)).astype(np.uint8)[:, None]
-    return assemble(
-        "digits", pixels, found.target.astype(np.int64), [str(d) for d in range(10)], descriptions=SEGMENTS
-    )
+    return assemble("digits", pixels, found.target.astype(np.int64), [str(d) for d in range(10)], descriptions=SEGMENTS)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,11 @@ def assemble(
     Raises:
         MetarunError: as `check`.
     """
-    arrays = {"pixels": pixels, "label": label, **{f"official.{part}": rows for part, rows in (official or {}).items()}}
+    arrays: dict[str, NDArray[Any]] = {
+        "pixels": pixels,
+        "label": label,
+        **{f"official.{part}": rows for part, rows in (official or {}).items()},
+    }
     if descriptions is not None:
         arrays["descriptions"] = descriptions
     digest = ratings.checksum(arrays, {"classes": list(classes)})
@@ -61,13 +66,11 @@ def check(images: Images) -> Images:
     count, classes = len(images.pixels), len(images.classes)
     told = images.descriptions
     # A function each, so that none is asked after an earlier one has failed.
-    laws = {
+    laws: dict[str, Callable[[], Any]] = {
         "pixels must be uint8 of shape (N, channels, height, width)": lambda: (
             images.pixels.dtype == np.uint8 and images.pixels.ndim == 4 and images.pixels.size > 0
         ),
-        "label must be int64 of shape (N,)": lambda: (
-            images.label.dtype == np.int64 and images.label.shape == (count,)
-        ),
+        "label must be int64 of shape (N,)": lambda: images.label.dtype == np.int64 and images.label.shape == (count,),
         "classes must ascend": lambda: images.classes == sorted(set(images.classes)),
         "every class must have an image, every image a class": lambda: np.array_equal(
             np.unique(images.label), np.arange(classes)
@@ -87,11 +90,7 @@ def check(images: Images) -> Images:
 def described(images: Images, descriptions: NDArray[np.float32]) -> Images:
     """Return the images with the attributes (classes, A) of their classes, which the checksum then covers."""
     digest = hashlib.sha256(f"{images.checksum} {ratings.checksum({'descriptions': descriptions}, {})}".encode())
-    return check(
-        Images(
-            images.name, digest.hexdigest(), images.pixels, images.label, images.classes, images.official, descriptions
-        )
-    )
+    return check(replace(images, checksum=digest.hexdigest(), descriptions=descriptions))
 
 
 def _apart(official: Mapping[str, Rows], count: int) -> bool:

@@ -44,7 +44,9 @@ def read(folder: Path | None = None) -> Images:
         pixels.append(_idx(f"{part}-images-idx3-ubyte", home, (count, SIDE, SIDE)))
         labels.append(_idx(f"{part}-labels-idx1-ubyte", home, (count,)))
         if labels[-1].max() > 9:
-            raise MetarunError(f"{part}-labels-idx1-ubyte in {home} holds the label {labels[-1].max()}, not 0 to 9 only.")
+            raise MetarunError(
+                f"{part}-labels-idx1-ubyte in {home} holds the label {labels[-1].max()}, not 0 to 9 only."
+            )
     train = len(labels[0])
     rows = np.arange(train + len(labels[1]))
     return assemble(
@@ -68,7 +70,8 @@ def _idx(name: str, home: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     found, wanted = len(content) - len(expected), math.prod(shape)
     if not content.startswith(expected):
         raise MetarunError(
-            f"{path} does not begin as an idx file of {' x '.join(map(str, shape))} bytes: place the official file there."
+            f"{path} does not begin as an idx file of {' x '.join(map(str, shape))} bytes: "
+            "place the official file there."
         )
     if found != wanted:
         raise MetarunError(f"{path} holds {found} of {wanted} bytes: delete it and fetch it again.")

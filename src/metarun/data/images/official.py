@@ -49,6 +49,7 @@ def fetch(official: Official, dataset: str, home: Path) -> Path:
         return download.download(official.url, target, official.md5)
     except MetarunError as error:
         raise MetarunError(
-            f"{dataset}: {official.name} is not there, and {error} To place it by hand: download {official.url} and put "
-            f"it into {target.parent}, or set METARUN_DATA to the folder that has {official.folder}/{official.name}."
+            f"{dataset}: {official.name} is not there, and {error} To place it by hand: download {official.url} "
+            f"and put it into {target.parent}, "
+            f"or set METARUN_DATA to the folder that has {official.folder}/{official.name}."
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import zipfile
 import zlib
@@ -44,8 +45,10 @@ def read(folder: Path | None = None, size: int = 28, cache_folder: Path | None =
         raise MetarunError(f"dataset.size={size} must be 1 or more")
     home = official.data_folder(folder)
     places = {part: _find(part, home) or _fetch(part, home) for part in MD5}
-    files = [file for place in places.values() for file in _stamped(place)]
-    return cache.cached(f"omniglot-{size}", f"{size} {cache.identity(files)}", lambda: _build(places, size), cache_folder)
+    files = [file for place in places.values() for file in _files(place.resolve())]
+    return cache.cached(
+        f"omniglot-{size}", f"{size} {cache.identity(files)}", lambda: _build(places, size), cache_folder
+    )
 
 
 def _find(part: str, home: Path) -> Path | None:
@@ -62,11 +65,17 @@ def _fetch(part: str, home: Path) -> Path:
     return official.fetch(Official(FOLDERS[0], f"{HOME}{part}.zip", MD5[part]), "Omniglot", home)
 
 
-def _stamped(place: Path) -> list[Path]:
-    """Return the files by whose time of change a part is known: the zip, or the folders of its characters."""
-    if place.is_file():
-        return [place.resolve()]
-    return [place.resolve(), *sorted(found.resolve() for found in place.glob("*/*") if found.is_dir())]
+def _files(place: str | Path | os.DirEntry[str]) -> Iterator[Path | os.DirEntry[str]]:
+    """Yield all files of a folder, or the zip; os.scandir, because pathlib takes three times as long for 32,460."""
+    if isinstance(place, Path) and place.is_file():
+        yield place
+        return
+    with os.scandir(place) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files(entry)
+            else:
+                yield entry
 
 
 def _build(places: dict[str, Path], size: int) -> Images:
@@ -110,7 +119,9 @@ def _members(place: Path) -> dict[tuple[str, str], str]:
             with zipfile.ZipFile(place) as zipped:
                 names = zipped.namelist()
         except (zipfile.BadZipFile, EOFError, OSError) as error:
-            raise MetarunError(f"{place} is not a whole zip archive ({error}): delete it and fetch it again.") from error
+            raise MetarunError(
+                f"{place} is not a whole zip archive ({error}): delete it and fetch it again."
+            ) from error
     matches = {name: DRAWING.fullmatch(name) for name in names if not name.startswith("__MACOSX/")}
     return {(match[1], match[2]): name for name, match in matches.items() if match}
 

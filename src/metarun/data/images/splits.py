@@ -17,13 +17,13 @@ SHARES = (0.64, 0.16, 0.2)
 def class_split(images: Images, name: str, seed: int = 0, shares: Sequence[float] = SHARES) -> dict[str, list[int]]:
     """Return the classes, as ascending indices, of "train", "validation" and "test".
 
-    `vinyals` (Omniglot; 1,028 / 172 / 423 characters; Vinyals et al., NeurIPS 2016, with the validation part of Snell et
-    al., NeurIPS 2017): of the background alphabets in the order of their names and then the evaluation alphabets, the
-    first 1,200 characters, five alphabets of them for validation, and the rest. One alphabet, Gurmukhi, has characters
-    in both train and test, so this is no split across alphabets.
-    `lake` (Omniglot; 801 / 163 / 659; Lake et al., Science 350, 2015): the evaluation alphabets are the test; five of the
-    30 background alphabets, drawn once for all, are the validation. No alphabet is in two parts.
-    `seeded`: by the hash of (seed, class name), cut by `shares`; neither the order of a folder nor a global seed matters.
+    `vinyals` (Omniglot; 1,028 / 172 / 423 characters; Vinyals et al., NeurIPS 2016, with the validation part of Snell
+    et al., NeurIPS 2017): of the background alphabets by name and then the evaluation alphabets by name, the first
+    1,200 characters, five alphabets of them for validation, and the rest as test. One alphabet, Gurmukhi, has
+    characters in both train and test, so this is no split across alphabets.
+    `lake` (Omniglot; 801 / 163 / 659; Lake et al., Science 350, 2015): the evaluation alphabets are the test; five of
+    the 30 background alphabets, drawn once for all, are the validation. No alphabet is in two parts.
+    `seeded`: by the hash of (seed, class name), cut by `shares`; neither a folder's order nor a global seed matters.
 
     Raises:
         MetarunError: no such split, lists of classes that these images have not, or shares that are none.

@@ -163,7 +163,9 @@ def slopes_agree(rule: Gradient, task: Task, size: float = 1e-5) -> None:
                 values.append(outer(rule, task).mean().detach())
             flat[place] += size
             slope = (values[0] - values[1]) / (2 * size)
-            torch.testing.assert_close(found[name].reshape(-1)[place], slope, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+            torch.testing.assert_close(
+                found[name].reshape(-1)[place], slope, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+            )
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s[0] != "meta/reptile"], ids=named)
@@ -189,7 +191,10 @@ def test_reptile_moves_the_start_to_where_all_rows_lead(setting: Setting) -> Non
     gradient, wanted = gradients(found, outer(found, task).mean()), {}
     for t in range(4):
         plain = Plain(found, task, t)
-        x, y = torch.cat([plain.support[0], plain.query[2][plain.asked_known]]), torch.cat([plain.support[1], plain.query[1]])
+        x, y = (
+            torch.cat([plain.support[0], plain.query[2][plain.asked_known]]),
+            torch.cat([plain.support[1], plain.query[1]]),
+        )
         phi = plain.path(lambda moved, p=plain, x=x, y=y: p.loss(p.forward(moved, x, x), y))[-1]  # type: ignore[misc]
         for name, value in phi.items():
             wanted[name] = wanted.get(name, 0) + (plain.p[name] - value).detach() / 4

@@ -222,10 +222,14 @@ def test_large_folders_are_kept_until_a_file_changes(tmp_path, monkeypatch):
 def test_a_damaged_cache_is_made_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(image_folder, "LARGE", 3)
     home, cache = birds(tmp_path / "birds"), tmp_path / "cache"
-    first = image_folder.read(str(home), cache_folder=cache)
+    first = image_folder.read(str(home), cache_folder=cache).pixels.copy()
     (place,) = cache.glob("image_folder-*")
-    (place / "pixels.npy").write_bytes(b"")
-    assert np.array_equal(image_folder.read(str(home), cache_folder=cache).pixels, first.pixels)
+    for name in ("pixels.npy", "label.npy", "meta.json"):
+        whole = (place / name).read_bytes()
+        for damaged in (b"", whole[: len(whole) // 2]):
+            (place / name).unlink()  # a mapped file must not shrink
+            (place / name).write_bytes(damaged)
+            assert np.array_equal(image_folder.read(str(home), cache_folder=cache).pixels, first)
     assert [path for path in cache.iterdir() if path.name.startswith(".unfinished")] == []
 
 

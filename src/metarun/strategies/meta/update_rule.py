@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from metarun.model import Model
 from metarun.rule import Task
-from metarun.strategies.gradient import HEAD, Gradient
+from metarun.strategies.gradient import Gradient
+from metarun.strategies.rates import HEAD
 from metarun.strategies.prior import estimate
 
 

@@ -18,7 +18,7 @@ from metarun.data.images.images import Images
 from metarun.errors import MetarunError
 from metarun.locking import alone
 
-FORMAT = 1  # raise it when the same files come to mean other pixels
+FORMAT = 2  # raise it when the same files come to mean other pixels
 
 
 def cached(name: str, identity: str, build: Callable[[], Images], cache: Path | None = None) -> Images:

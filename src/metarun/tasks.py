@@ -97,6 +97,13 @@ def outer(rule: Rule, task: Task, vmapped: bool = True) -> Tensor:
     return losses
 
 
+def cut(batch: Batch, rows: int) -> Batch:
+    """Return the batches (T, B) with at most `rows` rows, at least one, which need not exist."""
+    kept = slice(0, max(rows, 1))
+    x = tree_map(lambda leaf: leaf[:, kept], batch.x)
+    return Batch(x, batch.y[:, kept], batch.mask[:, kept], batch.known[:, kept], batch.event)
+
+
 def in_chunks(tasks: Any, number: int, chunk: int) -> Iterator[Task]:
     """Yield the first `number` tasks, `chunk` at a time."""
     for first in range(0, number, chunk):
@@ -115,7 +122,7 @@ def judge(
 ) -> dict[str, Tensor]:
     """Return each metric (T,) of the first `number` tasks with supports of at most `support` rows.
 
-    metrics: functions of (predictions (T, Q), labels (T, Q), mask (T, Q)) to (T,).
+    metrics: functions of (outputs (T, Q, C), labels (T, Q), mask (T, Q)) to (T,).
     """
     with torch.no_grad():
         return judge_encoded(rule, encoded(rule, tasks, number, chunk), support, metrics, vmapped)
@@ -133,13 +140,19 @@ def judge_encoded(
     support: int,
     metrics: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]],
     vmapped: bool,
+    late: bool = False,
 ) -> dict[str, Tensor]:
-    """Return what `judge` does from batches of encoded tasks, so that a grid of values pays for them only once."""
+    """Return what `judge` does from batches of encoded tasks, so that a grid of values pays for them only once.
+
+    late: the tasks are encoded here, without the support rows that they do not have.
+    """
     found: dict[str, list[Tensor]] = {name: [] for name in metrics}
     with torch.no_grad():
         for task in parts:
             shortened = task._replace(support=truncate(task.support, support))
-            out = answers(rule, shortened, vmapped)[..., 0]
+            if late:
+                shortened = encode(rule, shortened._replace(support=cut(shortened.support, support)))
+            out = answers(rule, shortened, vmapped)
             for name, metric in metrics.items():
                 found[name].append(metric(out, task.query.y, task.query.known))
     return {name: torch.cat(parts) for name, parts in found.items()}

@@ -45,13 +45,16 @@ class Normalisation(nn.Module):
             return x
         if self.kind == "group":
             return group_norm(x, self.groups, self.weight, self.bias, EPSILON)
+        assert self.weight is not None
         return along(x, *self.line(x, counted, self.weight))
 
     def line(self, x: Tensor, counted: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return (slope (T, C), offset (T, C)) of what statistics of several rows of x (T * B, C, ...) make of x."""
-        share = counted / counted.sum(1, keepdim=True).clamp(min=1.0)
-        mean, variance = Moments.apply(x.reshape(*x.shape[:2], -1), share)
-        slope = weight * torch.rsqrt(variance + EPSILON)
+        total = counted.sum(1, keepdim=True)
+        mean, variance = Moments.apply(x.reshape(*x.shape[:2], -1), counted / total.clamp(min=1.0))
+        # Where nothing counts there is nothing to divide by: the rows stay as they are.
+        slope = weight * torch.rsqrt(variance + (total == 0) + EPSILON)
+        assert self.bias is not None
         return slope, self.bias - mean * slope
 
 

@@ -38,7 +38,9 @@ def support_table(
         names = 2 + max(len(notation.last(method)) for method, _ in methods)
         if compact or names + sum(1 + max(map(len, column)) for column in zip(*cells.values(), strict=True)) <= width:
             break
-    title = f"{summary['dataset']}: {notation.label(metric)} by support ratings, {cell} {notation.unit(summary)}"
+    title = (
+        f"{summary['dataset']}: {notation.label(metric)} by {notation.given(summary)}, {cell} {notation.unit(summary)}"
+    )
     rows = grouped(list(cells), cells, summary.get("winner"), unicode)
     heads = notation.heads([summary], sizes)
     caption = _brief(summary, metric, cell) if brief else _caption(summary, metric, cell, compact, bool(pairs))
@@ -113,8 +115,9 @@ def _caption(summary: Mapping[str, Any], metric: str, cell: str, compact: bool, 
         lines[-1] += "; → chosen on validation"
     if found and min(found) < FEW:
         lines.insert(1, f"only {min(found)} {unit}: read the intervals, not the ranks")
+    all_of = "on other images of the same classes" if unit == "images" else f"with all training ratings of these {unit}"
     lines += [
-        f"{method}: with all training ratings of these {unit}, not {notation.spoken(sizes)}"
+        f"{method}: {all_of}, not {notation.spoken(sizes)}"
         for method in notation.ordered(method for methods in sizes.values() for method in methods)
         if notation.family(method) == "pretrain"
     ]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+import metarun.backbones.conv4 as conv4_module
 from metarun.backbones.cnn_small import SmallCNN
 from metarun.backbones.conv4 import Conv4
 from metarun.backbones.encoder import Encoder
@@ -108,7 +109,7 @@ def test_the_small_network_is_its_layers() -> None:
 def test_what_is_no_image() -> None:
     with pytest.raises(MetarunError, match=r"backbone=conv4 reads images .* arrays of \(7,\): choose"):
         Conv4(8, "pool", "none", spec=Spec(shape=(7,)))
-    with pytest.raises(MetarunError, match="the dataset has no arrays"):
+    with pytest.raises(MetarunError, match="which the dataset does not offer"):
         SmallCNN(8, 8, "none", spec=Spec())
     with pytest.raises(MetarunError, match="4 x 4 pixels or more and the dataset's are of 3 x 9"):
         SmallCNN(8, 8, "none", spec=Spec(shape=(1, 3, 9)))

@@ -85,7 +85,7 @@ class Moments(torch.autograd.Function):
         mean = over_rows(x, share)
         # Centred first: the difference of two means of squares loses its digits in float32.
         around = x - per_row(mean, share.shape[1])[..., None].to(x.dtype)
-        return mean, over_rows(around.square_(), share)
+        return mean, over_rows(around.mul_(around), share)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:

@@ -81,7 +81,7 @@ BAD: list[tuple[Callable[[], None], list[str], str]] = [
         "lower dataset.supports or dataset.queries (dataset.train_shots, dataset.train_queries)",
     ),
     (whole, ["dataset.split=seded"], "dataset.split=seded: not allowed, give seeded | images. Did you mean 'seeded'?"),
-    (whole, ["dataset.split=vinyals"], "dataset.split=vinyals: not allowed, give seeded | images."),
+    (whole, ["dataset.split=vinyals"], "dataset.split=vinyals: not allowed, give seeded | images"),
     (whole, ["dataset.split=images"], "dataset.split=images has no unseen classes to adapt to"),
     (whole, ["dataset.shares=[.5,.5]"], "dataset.shares=[0.5, 0.5]: give three shares, of train, validation, test"),
 ]

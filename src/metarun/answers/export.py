@@ -26,9 +26,9 @@ def write(pipeline: Pipeline, products: dict[str, Product], chosen: dict[str, An
     Episodes leave RUN/arrays.ckpt instead. Runs whose tasks are items leave none: their answers are not for people.
     """
     cfg, data = pipeline.cfg, pipeline.data
-    if cfg.dataset.get("tasks", "users") == "items":
-        return
     method = summary["winner"] or summary["reference"]
+    if cfg.dataset.get("tasks", "users") == "items" or method not in products:
+        return
     rule = pipeline.ready(method, products[method])
     spec, state = data.spec, rule.state_dict()
     arrays = {"shape": tuple(spec.shape), "classes": spec.classes, "descriptions": spec.descriptions, "task": spec.task}

@@ -40,8 +40,13 @@ class Gradient(Rule):
     `moves`: "head" adapts the head's weight, "rows" the rows that the task looks up in tables of embeddings
     (`context["rows"]`), "both" the two, "all" the whole backbone as well; "users" and "items" are head and rows where a
     task is a user, the reverse where it is an item. Rows alone change nothing about items met for the first time.
-    `test_steps`: steps of everything but the outer loss, None for `steps`. `learn_rate`: see `rates.learned`. `shrink`: rows of prior belief; the mean gradient is scaled by
-    n / (n + shrink), so that one rate serves small and large supports. `anchor`: weight of |theta - start|^2.
+    `test_steps`: steps of everything but the outer loss, None for `steps`, so that what is judged takes as many as it
+    is told and training stays as it is. `learn_rate`: see `rates.learned`. `shrink`: rows of prior belief; the mean
+    gradient is scaled by n / (n + shrink), so that one rate serves small and large supports. `anchor`: weight of
+    |theta - start|^2.
+
+    Where the backbone normalises by the support, its rows are part of the state: those of the last batch, under the
+    moved parameters, are the statistics of whatever is predicted.
     """
 
     linear: ClassVar[bool] = True
@@ -199,18 +204,36 @@ class Gradient(Rule):
         """Return the state after the gradient steps on one batch."""
         return deque(self.path(state, batch), maxlen=1).pop()
 
+    def adapt(self, task: Task) -> State:
+        """Return the state after the support set, which knows which rows of the query exist."""
+        return self.asked(super().adapt(task), task)
+
+    def asked(self, state: State, task: Task) -> State:
+        """Return the state with the query rows that statistics are made of, where they are made of the query."""
+        own = self.moves != "head" and self.model.pooled and not self.looks_back
+        return {**state, "asked": task.query.mask} if own else state
+
     def outer(self, task: Task) -> Tensor:
         """Return the query loss () after `steps` gradient steps, whatever `test_steps` says."""
         state = self.init(task.context)
         for batch in chunks(support(task, self.transductive), self.chunk):
             state = deque(self.walk(state, batch, self.steps), maxlen=1).pop()
-        return self.model.loss(self.predict(state, task.query.x), task.query.y, task.query.known)
+        return self.query_loss(state, task)
+
+    def query_loss(self, state: State, task: Task) -> Tensor:
+        """Return the mean query loss () of a state."""
+        out = self.predict(self.asked(state, task), task.query.x)
+        return self.model.loss(out, task.query.y, task.query.known)
 
     def predict(self, state: State, x: Any) -> Tensor:
-        """Return outputs (B, C); rows (B, ...) are normalised by statistics of the support, or of themselves."""
+        """Return outputs (B, C) of rows (B, ...), normalised by statistics of the support or of these rows."""
         theta = state["theta"]
+        if self.moves == "head":
+            return self.scores(state, theta[HEAD], x)
         if not self.looks_back:
-            counted = torch.ones_like(theta[HEAD][:1, 0]).expand(len(x)) if self.model.pooled else None
+            counted = theta[HEAD].new_ones(len(x))
+            if "asked" in state and len(state["asked"]) == len(x):
+                counted = state["asked"]
             return self.scores(state, theta[HEAD], self.features(state, theta, x, counted))
         seen, known = state["seen"] or (x[:0], theta[HEAD].new_zeros(0))
         joint = tree_map(lambda a, b: torch.cat([a, b]), seen, x)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+import metarun.backbones.conv4 as conv4_module
 from metarun.backbones.cnn_small import SmallCNN
 from metarun.backbones.conv4 import Conv4
 from metarun.backbones.encoder import Encoder
@@ -19,7 +20,7 @@ def conv4(shape: tuple[int, ...], down: str, norm: str, channels: int = 8) -> Co
     torch.manual_seed(0)
     made = Conv4(channels, down, norm, spec=Spec(shape=shape)).double()
     with torch.no_grad():
-        for part in made.norms:
+        for part in [block.norm for block in made.blocks]:
             for parameter in part.parameters():
                 parameter.add_(torch.randn_like(parameter))  # some scales fall
     return made
@@ -31,14 +32,15 @@ def images(rows: int, *shape: int) -> Tensor:
 
 def plain(made: Conv4, x: Tensor, norm: str) -> Tensor:
     """Return the same from torch's layers, pooled last as it is written everywhere."""
-    for conv, part in zip(made.convs, made.norms, strict=True):
-        x = nn.functional.conv2d(x, conv.weight, conv.bias, 2 if made.down == "stride" else 1, 1)
+    for block in made.blocks:
+        conv, part = block.conv, block.norm
+        x = nn.functional.conv2d(x, conv.weight, conv.bias, 2 if block.down == "stride" else 1, 1)
         if norm == "query":
             x = nn.functional.batch_norm(x, None, None, part.weight, part.bias, True, eps=EPSILON)
         elif norm == "group":
             x = nn.functional.group_norm(x, 8, part.weight, part.bias, EPSILON)
         x = x.relu()
-        if made.down == "pool" and min(x.shape[2:]) > 1:
+        if block.down == "pool" and min(x.shape[2:]) > 1:
             x = nn.functional.max_pool2d(x, 2)
     return torch.cat([x.flatten(1), x.new_ones(len(x), 1)], 1)
 
@@ -83,6 +85,18 @@ def test_tasks_side_by_side_are_tasks_alone(down: str) -> None:
     torch.testing.assert_close(made(changed, counted)[[0, 1, 3, 4]], both[[0, 1, 3, 4]])
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_maps_are_stored_channels_last_whatever_the_order_of_moved_weights(
+    channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, seen = conv4((channels, 8, 8), "pool", "query"), []
+    monkeypatch.setattr(conv4_module, "max_pool2d", lambda x, size: seen.append(x) or nn.functional.max_pool2d(x, size))
+    moved = {name: value.detach().clone().contiguous() for name, value in made.named_parameters()}
+    functional_call(made, moved, (images(4, channels, 8, 8),))
+    assert len(seen) == 3
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
+
+
 @pytest.mark.parametrize("made", [
     conv4((1, 8, 8), "pool", "support", 4),
     SmallCNN(4, 6, "query", spec=Spec(shape=(1, 8, 8))).double(),
@@ -108,7 +122,7 @@ def test_the_small_network_is_its_layers() -> None:
 def test_what_is_no_image() -> None:
     with pytest.raises(MetarunError, match=r"backbone=conv4 reads images .* arrays of \(7,\): choose"):
         Conv4(8, "pool", "none", spec=Spec(shape=(7,)))
-    with pytest.raises(MetarunError, match="the dataset has no arrays"):
+    with pytest.raises(MetarunError, match="which the dataset does not offer"):
         SmallCNN(8, 8, "none", spec=Spec())
     with pytest.raises(MetarunError, match="4 x 4 pixels or more and the dataset's are of 3 x 9"):
         SmallCNN(8, 8, "none", spec=Spec(shape=(1, 3, 9)))

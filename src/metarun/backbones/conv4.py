@@ -29,40 +29,58 @@ class Conv4(Encoder):
     def __init__(self, channels: int, down: str, norm: str, *, spec: Spec) -> None:
         super().__init__(norm, spec)
         inputs, height, width = image(spec, "conv4")
-        self.down, stride = down, 2 if down == "stride" else 1
-        widths = [inputs, *[channels] * BLOCKS]
-        # Statistics of several rows take a bias away again.
-        self.convs = nn.ModuleList(
-            nn.Conv2d(widths[i], channels, 3, stride, padding=1, bias=norm not in POOLED) for i in range(BLOCKS)
-        )
-        self.norms = nn.ModuleList(Normalisation(norm, channels) for _ in range(BLOCKS))
+        self.blocks = nn.ModuleList(Block(inputs if i == 0 else channels, channels, down, norm) for i in range(BLOCKS))
         for _ in range(BLOCKS):
             if down == "stride":
                 height, width = (height + 1) // 2, (width + 1) // 2
             elif min(height, width) > 1:
                 height, width = height // 2, width // 2
         self.dim = channels * height * width
-        # Maps take the order of the weights; with channels last, on a CPU, convolutions take half the time and
-        # max-pooling a tenth.
-        self.to(memory_format=torch.channels_last)
 
     def embed(self, x: Tensor, counted: Tensor) -> Tensor:
         """Return embeddings (T * B, D) of images (T * B, channels, height, width)."""
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            pool = self.down == "pool" and min(x.shape[2:]) > 1
-            x = pooled_first(x, conv, norm, counted) if pool and self.pooled else relu(norm(conv(x), counted))
-            x = max_pool2d(x, 2) if pool and not self.pooled else x
+        x = channels_last(x)
+        for block in self.blocks:
+            x = block(x, counted)
         return x.flatten(1)
 
 
-def pooled_first(x: Tensor, conv: nn.Conv2d, norm: Normalisation, counted: Tensor) -> Tensor:
-    """Return max-pool of ReLU of normalised convolution, pooled before it is scaled: a quarter of the places is left.
+class Block(nn.Module):
+    """Convolution, normalisation, ReLU, and half the height and width."""
 
-    The maximum is the same before and behind a scale that rises; a channel whose scale falls is convolved with its
-    sign turned.
+    def __init__(self, inputs: int, channels: int, down: str, norm: str) -> None:
+        super().__init__()
+        # Statistics of several rows take a bias away again.
+        stride, bias = 2 if down == "stride" else 1, norm not in POOLED
+        self.conv = nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=bias)
+        self.norm, self.down = Normalisation(norm, channels), down
+
+    def forward(self, x: Tensor, counted: Tensor) -> Tensor:
+        """Return maps (T * B, channels, ...) of maps (T * B, inputs, ...); counted: see `Normalisation`."""
+        pool = self.down == "pool" and min(x.shape[2:]) > 1
+        if pool and self.norm.kind in POOLED:
+            return self.pooled_first(x, counted)
+        x = relu(self.norm(self.conv(x), counted))
+        return max_pool2d(x, 2) if pool else x
+
+    def pooled_first(self, x: Tensor, counted: Tensor) -> Tensor:
+        """Return the same with maps pooled before they are scaled, when a quarter of the places is left.
+
+        The maximum is the same before and behind a scale that rises; a channel whose scale falls is convolved with its
+        sign turned.
+        """
+        weight = self.norm.weight
+        assert weight is not None
+        sign = torch.where(weight < 0, -1.0, 1.0).to(weight.dtype)
+        x = conv2d(x, self.conv.weight * sign.reshape(-1, 1, 1, 1), padding=1)
+        slope, offset = self.norm.line(x, counted, weight * sign)
+        return relu(along(max_pool2d(x, 2), slope, offset))
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Return images with channels next to each other in memory, an order that all maps then take.
+
+    On a CPU convolutions take half the time and max-pooling a tenth. `x.contiguous(memory_format=...)` does not know
+    vmap and leaves a single channel as it is.
     """
-    assert norm.weight is not None
-    sign = torch.where(norm.weight < 0, -1.0, 1.0).to(norm.weight.dtype)
-    x = conv2d(x, conv.weight * sign.reshape(-1, 1, 1, 1), None, conv.stride, conv.padding)
-    slope, offset = norm.line(x, counted, norm.weight * sign)
-    return relu(along(max_pool2d(x, 2), slope, offset))
+    return x.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)

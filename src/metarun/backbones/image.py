@@ -13,10 +13,9 @@ def image(spec: Spec, name: str, least: int = 1) -> tuple[int, int, int]:
         MetarunError: its inputs are no images, or of less than `least` by `least` pixels.
     """
     if len(spec.shape) != 3:
-        given = f"arrays of {tuple(spec.shape)}" if spec.shape else "no arrays"
         raise MetarunError(
-            f"backbone={name} reads images (channels, height, width) and the dataset has {given}: choose "
-            "a dataset of images, or backbone=mlp for arrays, backbone=mf for ids"
+            f"backbone={name} reads images (channels, height, width) and the dataset has arrays of "
+            f"{tuple(spec.shape)}: choose a dataset of images, or backbone=mlp"
         )
     channels, height, width = spec.shape
     if min(height, width) < least:

@@ -51,7 +51,7 @@ class Normalisation(nn.Module):
     def line(self, x: Tensor, counted: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return (slope (T, C), offset (T, C)) of what statistics of several rows of x (T * B, C, ...) make of x."""
         total = counted.sum(1, keepdim=True)
-        mean, variance = Moments.apply(x.reshape(*x.shape[:2], -1), counted / total.clamp(min=1.0))
+        mean, variance = Moments.apply(x.reshape(*x.shape[:2], -1), counted / total.clamp(min=1.0))  # type: ignore[no-untyped-call]
         # Where nothing counts there is nothing to divide by: the rows stay as they are.
         slope = weight * torch.rsqrt(variance + (total == 0) + EPSILON)
         assert self.bias is not None
@@ -85,7 +85,7 @@ class Moments(torch.autograd.Function):
         mean = over_rows(x, share)
         # Centred first: the difference of two means of squares loses its digits in float32.
         around = x - per_row(mean, share.shape[1])[..., None].to(x.dtype)
-        return mean, over_rows(around.mul_(around), share)  # square_ has no batching rule
+        return mean, over_rows(around.mul_(around), share)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:

@@ -34,11 +34,12 @@ SCORES, CHOICES = "scores.npz", "choices.json"
 
 
 class Known(Rule):
-    """A user whom pretraining saw, with the weight that pretraining found for them."""
+    """A user whom pretraining saw, with the weight that pretraining found for them; or the one classifier it found."""
 
     def __init__(self, model: Model, users: Tensor) -> None:
+        """users: weights by key, (U, D) or (U, D, C)."""
         super().__init__(model)
-        self.users = nn.Buffer(users)
+        self.users = nn.Buffer(users if users.ndim == 3 else users[..., None])
 
     @property
     def sees(self) -> str:
@@ -47,7 +48,7 @@ class Known(Rule):
 
     def init(self, context: dict[str, Tensor]) -> State:
         """Return the user's own weight."""
-        return {"weight": self.users[context["key"]][:, None]}
+        return {"weight": self.users[context["key"]]}
 
     def update(self, state: State, batch: Batch) -> State:
         """Return the state as it is: these ratings are known already."""
@@ -149,6 +150,8 @@ def described_choice(rule: Rule, choice: Choice, judge: Judge) -> dict[str, Any]
 def known_users(pipeline: Pipeline) -> list[Score]:
     """Return the scores of pretraining itself on the withheld ratings of the users that it saw."""
     cfg, data = pipeline.cfg, pipeline.data
+    if data.warm_tasks() is None:
+        return []
     found = pipeline.store.load(pipeline.source)
     assert found is not None
     model = build.model(cfg, data.spec)
@@ -179,12 +182,7 @@ def assemble(
         "reference": cfg.evaluate.reference,
         "chain": build.strategies(cfg),
         "winner": min(strategies, key=lambda m: judge.sign * strategies[m]) if strategies else None,
-        "setting": {
-            "split": cfg.dataset.split,
-            "split_seed": cfg.dataset.split_seed,
-            "seed": cfg.seed,
-            **smoke.setting(cfg),
-        },
+        "setting": {**pipeline.data.setting, **normalised(pipeline), "seed": cfg.seed, **smoke.setting(cfg)},
         "cells": judge.cells,
         "unit": pipeline.data.unit,
         "validation": validation,
@@ -200,7 +198,7 @@ def assemble(
         "validation_tasks": judge.validation_users() if pipeline.data.cold else 0,
         "optimiser_steps": pipeline.steps,
         "folder": str(pipeline.folder),
-        "warnings": pipeline.notes + left_out(pipeline) + edges(chosen),
+        "warnings": pipeline.notes + pipeline.data.left_out() + edges(chosen),
     }
 
 
@@ -214,17 +212,10 @@ def edges(chosen: dict[str, Any]) -> list[str]:
     return [f"{m}: {name} on the edge of its grid at support {', '.join(at)}" for (m, name), at in found.items()]
 
 
-def left_out(pipeline: Pipeline) -> list[str]:
-    """Return a line that says how many test users have too few ratings to be judged."""
-    data = pipeline.data
-    if not data.cold or data.split == "melu":  # its tasks have from 13 to 100 ratings, which others have not
-        return []
-    need, kept = data.supports[-1] + data.queries, len(data.tasks("test"))
-    everyone = data.test_users()
-    if kept == everyone:
-        return []
-    few = f"{everyone - kept} of {everyone} test {data.unit} have fewer than {need} ratings"
-    return [f"{few} (supports + queries): left out"]
+def normalised(pipeline: Pipeline) -> dict[str, str]:
+    """Return how features are normalised, in words, where the backbone can be asked."""
+    spoken = getattr(build.model(pipeline.cfg, pipeline.data.spec).backbone, "spoken", None)
+    return {} if spoken is None else {"normalisation": spoken}
 
 
 def validation_row(pipeline: Pipeline, method: str, support: str, choice: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Every method that has something to choose gets the same number of trials per sup
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from metarun.metrics.topn import coverage
-from metarun.protocols.labels import Labels, Metric, rated_only, rows
+from metarun.protocols.labels import Labels, Metric, late, rated_only, rows
 from metarun.protocols.topn import LISTS, TopN
 from metarun.report.notation import higher_is_better
 from metarun.results import Score
@@ -33,6 +33,17 @@ class Choice(NamedTuple):
     value: float  # the less the better: the run's metric, negated where more is better
     edges: list[str]  # fields whose choice lies on the edge of the grid
     trials: int
+
+
+class Again:
+    """Something that can be gone through again: kept from the first time, or made anew each time where it is large."""
+
+    def __init__(self, make: Callable[[], Iterator[Any]], kept: bool) -> None:
+        self.make = make
+        self.kept: list[Any] | None = list(make()) if kept else None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.kept) if self.kept is not None else self.make()
 
 
 class Judge:
@@ -59,7 +70,7 @@ class Judge:
         self.cells: list[str] = data.cells
         self.validation_tasks, self.stream_rows = validation_tasks, stream_rows
         self.lists = TopN(data, rank_at, candidates, chunk, vmapped) if data.negatives else None
-        self.protocol: Any = self.lists or Labels(data, chunk, vmapped)
+        self.protocol: Any = self.lists or Labels(data.metrics, chunk, vmapped)
         self.stored = self.protocol.stored(metric)
         self.metric = self.stored if self.lists else metric
         self.sign = -1.0 if higher_is_better(self.metric) else 1.0
@@ -69,15 +80,17 @@ class Judge:
         mean = self.sign * float(values.double().mean())
         return float("inf") if not np.isfinite(mean) else mean**0.5 if self.metric == "rmse" else mean
 
-    def validating(self, rule: Rule, cell: str | None = None) -> list[Any]:
+    def validating(self, rule: Rule, cell: str | None = None) -> Again:
         """Return a cell's validation tasks as the rule sees them, once for all its grid and all support sizes."""
         tasks = self.data.tasks("validation", cell or self.cells[0])
+        number = min(self.validation_tasks, len(tasks))
         with torch.no_grad():
-            return list(self.protocol.parts(rule, tasks, min(self.validation_tasks, len(tasks))))
+            return Again(lambda: self.protocol.parts(rule, tasks, number), kept=self.lists is not None or not late(rule))
 
-    def validation(self, rule: Rule, support: int, tasks: list[Any]) -> float:
+    def validation(self, rule: Rule, support: int, tasks: Iterable[Any], cell: str | None = None) -> float:
         """Return the run's metric on encoded validation tasks, the less the better."""
-        return self.reported(self.protocol.values(rule, tasks, support, self.stored)[self.stored])
+        rows = self.data.rows(support, cell)
+        return self.reported(self.protocol.values(rule, tasks, rows, self.stored)[self.stored])
 
     def told(self, value: float | None, before: str = "") -> str:
         """Return a validation value in words, in the run's metric; nothing where there is none."""
@@ -106,7 +119,7 @@ class Judge:
         """Return what validation chooses for a cell at every support size."""
         tasks, found = self.validating(rule, cell), {}
         for support in self.supports:
-            found[support] = self.choose(rule, lambda support=support: self.validation(rule, support, tasks))  # type: ignore[misc]
+            found[support] = self.choose(rule, lambda support=support: self.validation(rule, support, tasks, cell))  # type: ignore[misc]
         return found
 
     def test(self, rule: Rule, method: str, choices: dict[int, Choice], cell: str | None = None) -> list[Score]:
@@ -117,7 +130,8 @@ class Judge:
         for support, choice in choices.items():
             with rule.set(choice.point), torch.no_grad():
                 number = self.number(tasks)
-                found = self.protocol.values(rule, self.protocol.parts(rule, tasks, number), support)
+                rows = self.data.rows(support, cell)
+                found = self.protocol.values(rule, self.protocol.parts(rule, tasks, number), rows)
             scores += self.scores(method, cell, support, found, tasks.user[:number])
         return scores
 
@@ -152,7 +166,7 @@ class Judge:
             if self.lists:
                 found = self.lists.values(rule, self.lists.parts(rule, tasks, len(tasks)), tasks.support)
                 return self.scores(method, "warm", None, found, tasks.user)
-            more = {"rows": rows, **rated_only(thresholds, k)}
+            more = {"rows": rows, **rated_only(thresholds, k)} if self.data.rated else {}
             found = self.protocol.values(rule, self.protocol.parts(rule, tasks, len(tasks)), support, more=more)
         return self.warm_scores(method, found, tasks.user, support)
 
@@ -182,7 +196,7 @@ class Judge:
     def references(self, thresholds: list[int], k: int) -> list[Score]:
         """Return rankings by chance, by popularity, and by the labels themselves."""
         scores = self.list_references() if self.lists else []
-        tasks = None if self.lists else self.data.warm_tasks()
+        tasks = self.data.warm_tasks() if self.data.rated and not self.lists else None
         if tasks is None:
             return scores
         popularity = self.data.popularity().float()
@@ -196,7 +210,7 @@ class Judge:
             }
             for method, out in orders.items():
                 for name, metric in metrics.items():
-                    found.setdefault((method, name), []).append(metric(out, task.query.y, task.query.known))
+                    found.setdefault((method, name), []).append(metric(out[..., None], task.query.y, task.query.known))
         for (method, name), parts in found.items():
             scores += self.warm_scores(f"baseline/{method}", {name: torch.cat(parts)}, tasks.user, None)
         return scores
@@ -222,7 +236,7 @@ class Judge:
         for stream in streams:
             out, _ = prequential(rule, stream, 1, self.vmapped)
             for name, parts in found.items():
-                parts.append(metrics[name](out[..., 0], stream.batch.y, stream.batch.known))
+                parts.append(metrics[name](out, stream.batch.y, stream.batch.known))
         return {name: torch.cat(parts) for name, parts in found.items()}
 
     def tune_stream(self, rule: Rule) -> Choice:

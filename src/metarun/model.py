@@ -16,8 +16,11 @@ class Spec:
     sizes: dict[str, int] = field(default_factory=dict)  # entries of each id column: {"item": 3706}
     tables: dict[str, Tensor] = field(default_factory=dict)  # side information per id: {"item": (items, features)}
     context: int = 0  # width of context["features"], what is known about a task before any label
-    outputs: int = 1  # C
+    outputs: int = 1  # C: of regression 1, of classification the most classes that a task may have
     task: str = "user"  # what a task is, and the head is the vector of: "user" or "item"
+    shape: tuple[int, ...] = ()  # of one input that is a plain array: (features,), or (channels, height, width)
+    classes: int = 0  # of the source data, for pretraining with labels that mean the same in all rows
+    descriptions: int = 0  # width of context["descriptions"], what is known about a class before any label
 
 
 class Model(nn.Module):
@@ -35,6 +38,16 @@ class Model(nn.Module):
         others: Tensor = self.backbone({"item": x["others"]})
         return torch.cat([features[..., None, :], others], -2)
 
+    @property
+    def pooled(self) -> bool:
+        """Whether the features of a row depend on the rows beside it, through statistics of the task."""
+        return bool(getattr(self.backbone, "pooled", False))
+
+    def embedding(self, features: Tensor) -> Tensor:
+        """Return features (..., D) without the constant and the offset that stand behind the row's own."""
+        design: Tensor = self.head.split(features)[0]
+        return design[..., :-1] if getattr(self.backbone, "constant", False) else design
+
     def catalogue(self) -> dict[str, Tensor]:
         """Return the inputs {"item": (M,)} that stand for every item there is."""
         return {"item": torch.arange(self.backbone.items, device=self.head.weight.device)}
@@ -42,6 +55,15 @@ class Model(nn.Module):
     def loss(self, out: Tensor, y: Tensor, known: Tensor) -> Tensor:
         """Return the mean loss () over the rows whose label is known; 0 if none is."""
         return masked_mean(self.objective.rows(out, readable(y, known)), known)
+
+
+CLOSED = -1e4
+"""The score of a class that a task does not have: finite, so that nothing behind it turns into nan."""
+
+
+def among(out: Tensor, classes: Tensor | None) -> Tensor:
+    """Return scores (..., C) with CLOSED where classes (C,) is 0; as they are where there are no classes (None)."""
+    return out if classes is None else torch.where(classes > 0, out, CLOSED)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

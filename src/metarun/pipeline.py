@@ -130,6 +130,9 @@ class Pipeline:
         if current is not None:
             model.load_state_dict(current)
         task = build.pretraining(self.cfg, model, self.data.spec)
+        if getattr(task, "epochs", None) == 0:
+            content = {"model": cpu(model.state_dict()), "users": torch.zeros(0)}
+            return ranks.shared(lambda: self.finish(key, number, "pretrain", content, 0, 0.0, None))
         source = self.data.source(getattr(task, "rows", 1), int(self.cfg.seed), number)
         task.begin(source.labels())
         sweeps, name = hasattr(task, "sweep"), f"pretrain, round {number}"
@@ -137,8 +140,8 @@ class Pipeline:
 
         def left(seconds: float) -> dict[str, Any]:
             task.finish(source.users())
-            users = self.data.columns.user_features
-            content = {"model": cpu(model.state_dict()), "users": task.known({"features": users}).detach()}
+            known = task.known(self.data.known_context()).detach()
+            content = {"model": cpu(model.state_dict()), "users": known}
             return self.finish(key, number, "pretrain", content, steps, seconds, None)
 
         if sweeps:
@@ -199,7 +202,10 @@ class Pipeline:
         return steps, self.fit(stage, batch, steps, key, f"{method}, round {number}", clip=outer.clip)
 
     def transfer(self, key: str, method: str, number: int, rule: Rule) -> tuple[int, float]:
-        """Adapt one state on the pooled ratings of the round's users."""
+        """Adapt one state on the pooled ratings of the round's users; where labels differ by task there is none."""
+        if not self.data.shared_labels:
+            self.curve = []
+            return 0, 0.0
         users = self.data.training_users(number, self.cfg.pipeline.rounds, since=since(key, number))
         users = users[: smoke.most(self.cfg, len(users))]
 

@@ -64,7 +64,7 @@ def work(
     cfg: DictConfig, data: Any, folder: Path, described: dict[str, Any], began: float, watch: Watch
 ) -> dict[str, Any]:
     """Return the summary of what is left of a run; Adam's steps by all processes, the rest by the first."""
-    if cfg.dataset.split == "stream":
+    if cfg.dataset.get("split") == "stream":
         return ranks.shared(lambda: contest_stream.contest(cfg, data, folder, described, began, watch))
     for split in ("validation", "test"):  # too little to judge is told before anything is trained
         for cell in data.cells:

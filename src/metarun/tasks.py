@@ -33,12 +33,29 @@ def over_tasks(function: Callable[..., Any], vmapped: bool = True) -> Callable[.
 def encode(rule: Rule, task: Task) -> Task:
     """Return the tasks as the rule wants to see them: features computed once, or table rows numbered per task."""
     if rule.sees == "features":
+        if rule.model.pooled:
+            return pooled(rule, task)
 
         def seen(batch: Batch) -> Batch:
             return batch._replace(x=flat(rule.model.features, batch.x))
 
         return task._replace(support=seen(task.support), query=seen(task.query))
-    return gather(rule, task) if rule.moves != "head" else task
+    return gather(rule, task) if rule.moves != "head" and rule.model.backbone.tables else task
+
+
+def pooled(rule: Rule, task: Task) -> Task:
+    """Return the tasks with features whose statistics are those of each task: of its support, or of each batch."""
+    s, q = task.support, task.query
+    shots, backbone = s.y.shape[1], rule.model.backbone
+    if backbone.norm == "query":
+        support = flat(lambda x: backbone(x, s.known), s.x)
+        query = flat(lambda x: backbone(x, q.mask), q.x)
+    else:
+        joint = tree_map(lambda a, b: torch.cat([a, b], 1), s.x, q.x)
+        counted = torch.cat([s.known, torch.zeros_like(q.known)], 1)
+        out = flat(lambda x: backbone(x, counted), joint)
+        support, query = out[:, :shots], out[:, shots:]
+    return task._replace(support=s._replace(x=support), query=q._replace(x=query))
 
 
 def flat(function: Callable[[Any], Tensor], x: Any) -> Tensor:
@@ -63,16 +80,28 @@ def gather(rule: Rule, task: Task) -> Task:
     return Task(context, task.support._replace(x=support), task.query._replace(x=query))
 
 
+def batched(rule: Rule, vmapped: bool) -> bool:
+    """Return whether tasks run under vmap: not where each has weights of its own that are faster one by one."""
+    return vmapped and (rule.sees == "features" or getattr(rule.model.backbone, "vmaps", True))
+
+
 def answers(rule: Rule, task: Task, vmapped: bool) -> Tensor:
     """Return the query outputs (T, Q, C) of tasks that are encoded already."""
-    out: Tensor = over_tasks(lambda t: rule.predict(rule.adapt(t), t.query.x), vmapped)(task)
+    out: Tensor = over_tasks(lambda t: rule.predict(rule.adapt(t), t.query.x), batched(rule, vmapped))(task)
     return out
 
 
 def outer(rule: Rule, task: Task, vmapped: bool = True) -> Tensor:
     """Return the meta-loss (T,) of every task."""
-    losses: Tensor = over_tasks(rule.outer, vmapped)(encode(rule, task))
+    losses: Tensor = over_tasks(rule.outer, batched(rule, vmapped))(encode(rule, task))
     return losses
+
+
+def cut(batch: Batch, rows: int) -> Batch:
+    """Return the batches (T, B) with at most `rows` rows, at least one, which need not exist."""
+    kept = slice(0, max(rows, 1))
+    x = tree_map(lambda leaf: leaf[:, kept], batch.x)
+    return Batch(x, batch.y[:, kept], batch.mask[:, kept], batch.known[:, kept], batch.event)
 
 
 def in_chunks(tasks: Any, number: int, chunk: int) -> Iterator[Task]:
@@ -93,7 +122,7 @@ def judge(
 ) -> dict[str, Tensor]:
     """Return each metric (T,) of the first `number` tasks with supports of at most `support` rows.
 
-    metrics: functions of (predictions (T, Q), labels (T, Q), mask (T, Q)) to (T,).
+    metrics: functions of (outputs (T, Q, C), labels (T, Q), mask (T, Q)) to (T,).
     """
     with torch.no_grad():
         return judge_encoded(rule, encoded(rule, tasks, number, chunk), support, metrics, vmapped)
@@ -111,13 +140,19 @@ def judge_encoded(
     support: int,
     metrics: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]],
     vmapped: bool,
+    late: bool = False,
 ) -> dict[str, Tensor]:
-    """Return what `judge` does from batches of encoded tasks, so that a grid of values pays for them only once."""
+    """Return what `judge` does from batches of encoded tasks, so that a grid of values pays for them only once.
+
+    late: the tasks are encoded here, without the support rows that they do not have.
+    """
     found: dict[str, list[Tensor]] = {name: [] for name in metrics}
     with torch.no_grad():
         for task in parts:
             shortened = task._replace(support=truncate(task.support, support))
-            out = answers(rule, shortened, vmapped)[..., 0]
+            if late:
+                shortened = encode(rule, shortened._replace(support=cut(shortened.support, support)))
+            out = answers(rule, shortened, vmapped)
             for name, metric in metrics.items():
                 found[name].append(metric(out, task.query.y, task.query.known))
     return {name: torch.cat(parts) for name, parts in found.items()}

@@ -130,7 +130,7 @@ def watching(cfg: DictConfig, folder: Path, attempt: Attempt | None) -> Iterator
     Raises MetarunError where a tracker needs what is not there.
     """
     progress = Progress(str(cfg.name), folder.name, int(cfg.pipeline.rounds))
-    if cfg.dataset.split != "stream":
+    if cfg.dataset.get("split") != "stream":
         against = [*cfg.evaluate.against, cfg.evaluate.reference]
         each = cfg.pipeline.repretrain == "each_round"
         progress.expected = expected(build.strategies(cfg), against, progress.rounds, each)

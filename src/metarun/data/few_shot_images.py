@@ -1,0 +1,203 @@
+"""Labelled images seen two ways: images to pretrain on, and N-way K-shot episodes of classes that training never saw."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarun.data.episodes import Bank, Episodes
+from metarun.data.episodic import Episodic
+from metarun.data.image_source import ImageSource, KnownImages
+from metarun.data.images import Images
+from metarun.data.split import hashed
+from metarun.errors import MetarunError
+from metarun.metrics.episodic import accuracy, log_loss
+from metarun.model import Spec
+from metarun.protocols.labels import Metric
+
+IMAGES = "images"
+"""The split by images instead of classes: all classes are known, and held-out images are classified."""
+HELD_OUT = 0.2
+
+
+class FewShotImages(Episodic):
+    """Classes are split into training, validation and test; with `split="images"` the images of every class are.
+
+    `rotations`: degrees by which a class is turned to give another class, in the same part as the class itself.
+    """
+
+    fewer = "lower dataset.ways, or choose another dataset.split"
+
+    def __init__(
+        self,
+        split: str,
+        split_seed: int,
+        ways: list[int],
+        supports: list[int],
+        queries: int,
+        train_ways: list[int] | None,
+        train_shots: list[int] | None,
+        train_queries: int | None,
+        test_tasks: int,
+        rotations: list[int],
+    ) -> None:
+        """train_ways, train_shots, train_queries: of training episodes, None for those that are judged."""
+        super().__init__(supports, queries, test_tasks)
+        self.split, self.split_seed, self.rotations = split, split_seed, sorted(set(rotations))
+        self.ways = list(dict.fromkeys(ways))
+        self.train_ways = sorted(set(train_ways or ways))
+        self.train_shots, self.train_queries = sorted(set(train_shots or self.supports)), train_queries or queries
+        self.cells = [] if split == IMAGES else [f"{way}-way" for way in self.ways]
+        self.cold = bool(self.cells)
+
+    def read(self) -> Images:
+        """Return the images."""
+        raise NotImplementedError
+
+    def parts(self) -> dict[str, list[int]]:
+        """Return the classes (numbers) of "train", "validation" and "test"."""
+        raise NotImplementedError
+
+    @cached_property
+    def images(self) -> Images:
+        """The images, read once."""
+        return self.read()
+
+    @cached_property
+    def bank(self) -> Bank:
+        """The images by class; class c turned r times is number r * classes + c."""
+        label, quarters = self.images.label, [degrees // 90 for degrees in self.rotations]
+        order = np.argsort(label, kind="stable")
+        count = np.bincount(label, minlength=len(self.images.classes))
+        start, again = np.cumsum(count) - count, len(quarters)
+        known = self.images.descriptions
+        described = None
+        if known is not None:
+            turned = np.repeat(np.eye(again, dtype=np.float32), len(count), 0) if again > 1 else np.zeros((len(count), 0))
+            described = torch.from_numpy(np.hstack([np.tile(known, (again, 1)), turned]).astype(np.float32))
+        return Bank(
+            torch.from_numpy(self.images.pixels),
+            torch.from_numpy(order),
+            torch.from_numpy(np.tile(start, again)),
+            torch.from_numpy(np.tile(count, again)),
+            torch.tensor(quarters).repeat_interleave(len(count)),
+            described,
+        )
+
+    def classes(self, part: str) -> Tensor:
+        """Return the class numbers of a part, turned ones included."""
+        known = torch.tensor(self.parts()[part], dtype=torch.int64)
+        return torch.cat([known + turn * len(self.images.classes) for turn in range(len(self.rotations))])
+
+    @cached_property
+    def trained(self) -> Tensor:
+        """The class numbers that training sees."""
+        return torch.arange(len(self.images.classes)) if self.split == IMAGES else self.classes("train")
+
+    @cached_property
+    def spec(self) -> Spec:
+        """What the model is told: the shape of an image, the most ways, the classes to pretrain on."""
+        described = self.bank.descriptions
+        return Spec(
+            outputs=max(*self.ways, *self.train_ways),
+            shape=tuple(self.images.pixels.shape[1:]),
+            classes=len(self.trained),
+            descriptions=0 if described is None else described.shape[1],
+            task="episode",
+        )
+
+    @property
+    def setting(self) -> dict[str, object]:
+        """The split and its seed."""
+        return {"split": self.split, "split_seed": self.split_seed}
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """Accuracy and log-loss."""
+        return {"accuracy": accuracy, "log_loss": log_loss}
+
+    def describe(self) -> dict[str, object]:
+        """Return the dataset as resolved, for the manifest."""
+        return {
+            "name": self.images.name,
+            "synthetic": False,
+            "checksum": self.images.checksum,
+            "images": len(self.images.label),
+            "classes": len(self.images.classes),
+        }
+
+    def rows(self, support: int, cell: str | None = None) -> int:
+        """Return how many support rows so many shots are."""
+        return support * self.way(cell)
+
+    def way(self, cell: str | None) -> int:
+        """Return the ways of a cell (the first if None)."""
+        return self.ways[self.cells.index(cell)] if cell else self.ways[0]
+
+    def tasks(self, split: str, cell: str | None = None) -> Episodes:
+        """Return the fixed episodes of a cell (the first if None), "validation" or "test"."""
+        way = self.way(cell)
+        return self.episodes(split, [way], self.supports, self.queries, f"{split} {way}-way", self.split_seed, True)
+
+    def train_tasks(self, round: int, slices: int, seed: int) -> Episodes:
+        """Return random episodes of the training classes, others in every round."""
+        return self.episodes(
+            "train", self.train_ways, self.train_shots, self.train_queries, f"round {round}", seed, False
+        )
+
+    def episodes(
+        self, part: str, ways: list[int], shots: list[int], queries: int, name: str, seed: int, fixed: bool
+    ) -> Episodes:
+        """Return episodes of a part; raises MetarunError where it has too few classes, or a class too few images."""
+        classes, need = self.classes(part), max(shots) + queries
+        key = "train_ways" if part == "train" else "ways"
+        if len(classes) < max(ways):
+            raise MetarunError(
+                f"dataset.{key}={max(ways)}: {self.images.name} (split {self.split}, seed {self.split_seed}) has "
+                f"{len(classes)} classes in its {part} part; {self.fewer}"
+            )
+        fewest = classes[self.bank.count[classes].argmin()]
+        if int(self.bank.count[fewest]) < need:
+            name_of = self.images.classes[int(fewest) % len(self.images.classes)]
+            raise MetarunError(
+                f"{max(shots)} shots and {queries} queries need {need} images of a class, but '{name_of}' of "
+                f"{self.images.name} has {int(self.bank.count[fewest])}: lower dataset.supports or dataset.queries"
+                + (" (dataset.train_shots, dataset.train_queries)" if part == "train" else "")
+            )
+        return Episodes(
+            self.bank, classes, ways, shots, queries,
+            outputs=self.spec.outputs, number=self.test_tasks, seed=seed, name=name, all_shots=fixed,
+        )  # fmt: skip
+
+    @cached_property
+    def held_out(self) -> np.ndarray:
+        """Which images (N,) are held out under split=images: the official ones, else a fifth by a hash."""
+        if "test" in self.images.official:
+            found = np.zeros(len(self.images.label), bool)
+            found[self.images.official["test"]] = True
+            return found
+        return hashed(self.split_seed, np.arange(len(self.images.label))) < np.uint64(HELD_OUT * 2**64)
+
+    def source(self, rows: int, seed: int, round: int = 1) -> ImageSource:
+        """Return the images of the training classes, less what is held out, in batches of `rows`."""
+        bank, trained = self.bank, self.trained
+        number = torch.repeat_interleave(torch.arange(len(trained)), bank.count[trained])
+        place = torch.cat([torch.arange(int(count)) for count in bank.count[trained]])
+        if self.split == IMAGES:
+            kept = ~torch.from_numpy(self.held_out)[bank.rows[bank.start[trained][number] + place]]
+            number, place = number[kept], place[kept]
+        return ImageSource(bank, trained, number, place, rows, seed * 1009 + round)
+
+    def warm_tasks(self, choose: bool = False) -> KnownImages | None:
+        """Return the held-out images of known classes; None where the split is by classes."""
+        if self.split != IMAGES:
+            return None
+        return KnownImages(self.bank.pixels, torch.from_numpy(self.images.label), np.flatnonzero(self.held_out))
+
+    def labels_used(self, rounds: int, repretrain: bool) -> int:
+        """Return how many labelled images training may read, turned ones counted once."""
+        known = np.isin(self.images.label, self.trained.numpy() % len(self.images.classes))
+        return int((known & ~self.held_out).sum() if self.split == IMAGES else known.sum())

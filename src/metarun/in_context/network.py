@@ -13,12 +13,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad, silu
 
 from metarun.in_context.similarity import Scale, Weights, facts, products, scale_of, views
 
 CONTEXT = 4
 NEVER = -1e4
 """The logit of a class that is not there."""
+
+FAR, HIDDEN = 20.0, 1e6
+"""Scaled distances: of a place that is worth nothing, so that a row alone has somewhere to look; of what is hidden."""
 
 
 class Support(NamedTuple):
@@ -34,7 +38,7 @@ class Support(NamedTuple):
     classes: Tensor  # (C,)
     context: Tensor  # (CONTEXT,)
     solution: Tensor  # (R, S, C)  dual coefficients of the kernels that solve
-    memory: list[tuple[Tensor, Tensor, Tensor]]  # per layer: keys and values (S, C, W), mean value (C, W)
+    memory: list[tuple[Tensor, Tensor, Tensor]]  # of `Layer.remember`, per layer
 
 
 class Layer(nn.Module):
@@ -50,32 +54,31 @@ class Layer(nn.Module):
         self.gate, self.back = nn.Linear(width, 4 * width), nn.Linear(2 * width, width)
 
     def remember(self, token: Tensor, shown: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return keys, values (S, C, W) and the mean value (C, W) of support tokens (S, C, W)."""
+        """Return keys, values (heads, S + 1, C * W / heads) and the mean value (C, W) of support tokens (S, C, W)."""
         token = self.before(token) * classes[:, None]
         value = self.value(token)
         mean = (value * shown[:, None, None]).sum(0) / shown.sum().clamp(min=1.0)
-        return self.key(token), value, mean
+        return pad(self.split(self.key(token)), (0, 0, 0, 1)), pad(self.split(value), (0, 0, 0, 1)), mean
+
+    def split(self, token: Tensor) -> Tensor:
+        """Return tokens (B, C, W) by head, (heads, B, C * W / heads)."""
+        return token.reshape(*token.shape[:2], self.heads, -1).permute(2, 0, 1, 3).flatten(2)
 
     def forward(
-        self, token: Tensor, memory: tuple[Tensor, Tensor, Tensor], away: Tensor, hidden: Tensor, classes: Tensor
+        self, token: Tensor, memory: tuple[Tensor, Tensor, Tensor], away: Tensor, classes: Tensor
     ) -> Tensor:
-        """Return tokens (B, C, W); away (heads, B, S) distances, hidden (B, S) which support rows a row cannot see."""
+        """Return tokens (B, C, W); away (heads, B, S + 1) scaled distances."""
         key, value, mean = memory
         rows, ways, width = token.shape
         count = classes.sum().clamp(min=1.0)
         norm = self.before(token) * classes[:, None]
-        ask = self.ask(norm).reshape(rows, ways, self.heads, -1).permute(2, 0, 1, 3).flatten(2)
-        keys = key.reshape(len(key), ways, self.heads, -1).permute(2, 0, 1, 3).flatten(2)
-        logits = ask @ keys.mT / (count * width / self.heads).sqrt() - self.near.exp()[:, None, None] * away
-        logits = logits.masked_fill(hidden, -torch.inf)
-        # One more place to look at, worth nothing: a row alone has somewhere to look.
-        weight = torch.cat([logits, torch.zeros_like(logits[..., :1])], -1).softmax(-1)[..., :-1]
-        values = value.reshape(len(value), ways, self.heads, -1).permute(2, 0, 1, 3).flatten(2)
-        seen = (weight @ values).reshape(self.heads, rows, ways, -1).permute(1, 2, 0, 3).flatten(2)
+        ask = self.split(self.ask(norm)) / (count * width / self.heads).sqrt()
+        weight = (ask @ key.mT - self.near.exp()[:, None, None] * away).softmax(-1)
+        seen = (weight @ value).reshape(self.heads, rows, ways, -1).permute(1, 2, 0, 3).flatten(2)
         overall = (norm.sum(1, keepdim=True) / count).expand_as(norm)
         token = token + self.out(torch.cat([seen, mean.expand_as(seen), overall], -1))
         up, gate = self.gate(self.between(token)).chunk(2, -1)
-        token = token + self.back(up * nn.functional.silu(gate))
+        token = token + self.back(up * silu(gate))
         return token
 
 
@@ -87,6 +90,9 @@ class Network(nn.Module):
     ) -> None:
         """heads: kernels that average neighbours; lines, bells: linear and Gaussian ones that solve least squares."""
         super().__init__()
+        self.sizes = {
+            "width": width, "layers": layers, "heads": heads, "lines": lines, "bells": bells, "hidden": hidden
+        }  # fmt: skip
         self.heads, self.lines, self.bells = heads, lines, bells
         kernels = heads + lines + bells
         self.weights = Weights(CONTEXT, kernels, hidden)
@@ -125,7 +131,7 @@ class Network(nn.Module):
         for layer in self.layers:
             memory = layer.remember(token, shown, classes)
             support.memory.append(memory)
-            token = layer(token, memory, near, hidden, classes)
+            token = layer(token, memory, near, classes)
         return support
 
     def answer(self, support: Support, x: Tensor) -> Tensor:
@@ -137,7 +143,7 @@ class Network(nn.Module):
         blank = torch.zeros(len(x), support.target.shape[1], dtype=x.dtype, device=x.device)
         token, first, near = self.tokens(support, solved, away, hidden, blank, torch.zeros_like(x[:, 0]))
         for layer, memory in zip(self.layers, support.memory, strict=True):
-            token = layer(token, memory, near, hidden, support.classes)
+            token = layer(token, memory, near, support.classes)
         out = self.leave(torch.cat([self.last(token), first], -1))[..., 0]
         return out.masked_fill(support.classes < 0.5, NEVER)
 
@@ -158,12 +164,11 @@ class Network(nn.Module):
     def tokens(
         self, support: Support, solved: Tensor, away: Tensor, hidden: Tensor, target: Tensor, is_support: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return tokens (B, C, W) of rows, what the kernels say (B, C, H), scaled distances (heads, B, S)."""
-        near = support.settings[: self.heads, 0, None, None] * away[: self.heads]
-        logits = (-near).masked_fill(hidden, -torch.inf)
-        logits = torch.cat([logits, torch.full_like(logits[..., :1], -20.0)], -1)
-        averaged = logits.softmax(-1)[..., :-1] @ support.target
-        crowd = torch.logsumexp(logits, -1) - support.shown.sum().clamp(min=1.0).log()
+        """Return tokens (B, C, W) of rows, what the kernels say (B, C, H), scaled distances (heads, B, S + 1)."""
+        near = support.settings[: self.heads, 0, None, None] * away[: self.heads] + HIDDEN * hidden
+        near = pad(near, (0, 1), value=FAR)
+        averaged = (-near).softmax(-1)[..., :-1] @ support.target
+        crowd = torch.logsumexp(-near, -1) - support.shown.sum().clamp(min=1.0).log()
         rows, ways = target.shape
         first = torch.cat([averaged, solved]).permute(1, 2, 0)
         per_row = torch.cat([crowd.T / 5, support.context.expand(rows, -1), is_support[:, None]], -1)

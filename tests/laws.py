@@ -27,6 +27,20 @@ def close(a: Any, b: Any, what: str, exact: bool = False) -> None:
         assert same, f"{what}: {x} is not {y}"
 
 
+def anything(like: Tensor, shape: tuple[int, ...], seed: int) -> Tensor:
+    """Return random inputs of a column's kind: ids or numbers."""
+    if like.is_floating_point():
+        return 5 * torch.randn(shape, generator=draws(seed), dtype=like.dtype)
+    return torch.randint(ITEMS, shape, generator=draws(seed))
+
+
+def poison(y: Tensor, number: Tensor) -> Tensor:
+    """Return labels that break whatever reads them."""
+    if y.is_floating_point():
+        return torch.tensor([torch.nan, 1e9, -torch.inf], dtype=torch.float64)[number]
+    return torch.tensor([-1, 10**9, torch.iinfo(torch.int64).min])[number]
+
+
 def each(rule: Rule, task: Task) -> Iterator[Task]:
     """Yield the tasks one by one as the rule sees them."""
     seen = encode(rule, task)
@@ -65,11 +79,10 @@ def step_is_predict_then_update(rule: Rule, task: Task) -> None:
 
 def hidden_labels_change_nothing(rule: Rule, task: Task) -> None:
     before = outcome(rule, task)
-    poisons = torch.tensor([torch.nan, 1e9, -torch.inf], dtype=torch.float64)
 
     def poisoned(batch: Batch) -> Batch:
-        poison = poisons[torch.arange(batch.y.numel()).reshape(batch.y.shape) % 3]
-        return batch._replace(y=torch.where(batch.known > 0, batch.y, poison))
+        wrong = poison(batch.y, torch.arange(batch.y.numel()).reshape(batch.y.shape) % 3)
+        return batch._replace(y=torch.where(batch.known > 0, batch.y, wrong))
 
     changed = task._replace(support=poisoned(task.support), query=poisoned(task.query))
     close(outcome(rule, changed), before, "hidden labels", exact=True)
@@ -81,9 +94,9 @@ def hidden_inputs_change_nothing(rule: Rule, task: Task) -> None:
     before = outcome(rule, task)
 
     def other(batch: Batch) -> Batch:
-        def elsewhere(ids: Tensor) -> Tensor:
-            shown = (batch.known > 0).reshape(batch.known.shape + (1,) * (ids.ndim - 2))
-            return torch.where(shown, ids, torch.randint(ITEMS, ids.shape, generator=draws(5)))
+        def elsewhere(column: Tensor) -> Tensor:
+            shown = (batch.known > 0).reshape(batch.known.shape + (1,) * (column.ndim - 2))
+            return torch.where(shown, column, anything(column, tuple(column.shape), 5))
 
         return batch._replace(x=tree_map(elsewhere, batch.x))
 
@@ -98,10 +111,10 @@ def padding_and_order_change_nothing(rule: Rule, task: Task) -> None:
     def padded(batch: Batch, rows: int = 3) -> Batch:
         more = (len(batch.y), rows)
 
-        def longer(ids: Tensor) -> Tensor:
-            return torch.cat([ids, torch.randint(ITEMS, (*more, *ids.shape[2:]), generator=draws(6))], 1)
+        def longer(column: Tensor) -> Tensor:
+            return torch.cat([column, anything(column, (*more, *column.shape[2:]), 6)], 1)
 
-        y = torch.cat([batch.y, torch.full(more, torch.nan, dtype=batch.y.dtype)], 1)
+        y = torch.cat([batch.y, poison(batch.y, torch.zeros(more, dtype=torch.int64))], 1)
         nothing = torch.zeros(more, dtype=batch.mask.dtype)
         mask, known = (torch.cat([part, nothing], 1) for part in (batch.mask, batch.known))
         return Batch(tree_map(longer, batch.x), y, mask, known, batch.event)

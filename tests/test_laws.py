@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import array_toys
 import pytest
 import torch
+from array_toys import CLASSIFICATION
 from laws import LAWS
 from torch import Tensor
 from toys import RANKS, adapting, model, negatives, rule, setting, tasks
@@ -69,6 +71,22 @@ def test_rule_keeps(law: str, case: tuple[str, dict[str, Any], tuple[str, ...]])
     method, changes, overrides = case
     made = rule(method, changes, *overrides)
     LAWS[law](made, tasks(3, others=negatives(made)))
+
+
+ON_ARRAYS: list[tuple[str, str, dict[str, Any], str]] = [
+    (method, kind, {}, "none") for method, kind in array_toys.methods()
+]
+ON_ARRAYS += [
+    ("meta/maml", CLASSIFICATION, {"learns": "all"}, "support"),
+    ("meta/maml", CLASSIFICATION, {"learns": "all"}, "query"),
+]
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("case", ON_ARRAYS, ids=lambda case: " ".join(str(part) for part in case))
+def test_rule_keeps_on_plain_arrays(law: str, case: tuple[str, str, dict[str, Any], str]) -> None:
+    method, kind, changes, norm = case
+    LAWS[law](array_toys.rule(method, kind, changes, norm), array_toys.tasks(kind))
 
 
 class Good(Rule):

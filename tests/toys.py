@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from metarun import build, config, options
@@ -29,8 +29,8 @@ def needs(method: str) -> tuple[str, ...]:
 
 
 def adapting() -> list[str]:
-    """Return the methods that adapt to tasks."""
-    return [name for name in options.names("strategy") if ROWS_IN_TIME not in needs(name)]
+    """Return the methods that adapt to tasks of ratings or interactions."""
+    return [name for name in options.names("strategy") if not {ROWS_IN_TIME, "classes", "arrays"} & set(needs(name))]
 
 
 def passing() -> list[str]:
@@ -82,18 +82,19 @@ def model(*overrides: str) -> Model:
 
 def rule(method: str, changes: dict[str, Any] | None = None, *overrides: str, seed: int = 0) -> Rule:
     """Return a method of conf/strategy around a toy model, prepared on toy tasks; `changes` are fields of its YAML."""
-    cfg = composed(*overrides)
-    node = config.load_option(cfg, f"strategy/{method}")
-    for name, value in (changes or {}).items():
-        head, _, rest = name.partition(".")
-        if rest:
-            node[head][rest] = value
-        else:
-            node[name] = value
+    node = option(composed(*overrides), method, changes)
     made: Rule = build.make(node, f"strategy.{method.split('/')[0]}", model=model(*overrides)).double()
     prepare(made)
     shake(made, 0.1, seed)
     return made
+
+
+def option(cfg: DictConfig, method: str, changes: dict[str, Any] | None = None) -> DictConfig:
+    """Return the node of a method of conf/strategy with some of its fields changed."""
+    node = config.load_option(cfg, f"strategy/{method}")
+    for name, value in (changes or {}).items():
+        OmegaConf.update(node, name, value)
+    return node
 
 
 def prepare(rule: Rule) -> None:

@@ -85,7 +85,9 @@ class Judge:
         tasks = self.data.tasks("validation", cell or self.cells[0])
         number = min(self.validation_tasks, len(tasks))
         with torch.no_grad():
-            return Again(lambda: self.protocol.parts(rule, tasks, number), kept=self.lists is not None or not late(rule))
+            return Again(
+                lambda: self.protocol.parts(rule, tasks, number), kept=self.lists is not None or not late(rule)
+            )
 
     def validation(self, rule: Rule, support: int, tasks: Iterable[Any], cell: str | None = None) -> float:
         """Return the run's metric on encoded validation tasks, the less the better."""

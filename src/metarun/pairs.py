@@ -11,6 +11,14 @@ from metarun.errors import MetarunError
 
 ROWS_IN_TIME = "rows in time"
 RETRAINED = "baseline/retrained"
+KNOWN = {"warm_80_20": ("users", "cold"), "recbole": ("users", "cold"), "images": ("classes", "seeded")}
+"""Splits without unseen tasks: what they have not, and the split that has it."""
+METRICS = {
+    "classes": ("accuracy", "log_loss"),
+    "functions": ("squared_error", "absolute_error"),
+    "ratings": ("rmse", "mae"),
+}
+EVALUATE = {"classes": "episodes", "functions": "functions", "ratings": "default"}
 
 
 def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
@@ -18,13 +26,15 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
     split, unit = OmegaConf.select(cfg, "dataset.split"), OmegaConf.select(cfg, "dataset.tasks") or "users"
     if split == "melu" and unit == "items":
         raise MetarunError("dataset.tasks=items: the tasks of dataset.split=melu are users; use dataset.split=cells")
+    check_metric(cfg)
+    check_normalisation(cfg)
     check_passes(cfg, strategies)
     check_ranking(cfg, strategies)
     check_devices(cfg)
-    if split in ("warm_80_20", "recbole") and strategies:
+    if split in KNOWN and strategies:
         raise MetarunError(
-            f"dataset.split={split} has no unseen users to adapt to, so "
-            f"strategy={','.join(strategies)} has no task: use dataset.split=cold, or strategy=[] for pretraining alone"
+            f"dataset.split={split} has no unseen {KNOWN[split][0]} to adapt to, so strategy={','.join(strategies)} "
+            f"has no task: use dataset.split={KNOWN[split][1]}, or strategy=[] for pretraining alone"
         )
     if OmegaConf.select(cfg, "evaluate.prequential") and split != "time":
         raise MetarunError(
@@ -58,8 +68,62 @@ def check_devices(cfg: DictConfig) -> None:
         )
 
 
+def judged(cfg: DictConfig) -> str:
+    """Return what is judged, a key of METRICS, or "lists"."""
+    chosen = list(cfg.composed.options)
+    offers = {offer for name in chosen if name.startswith(("dataset/", "objective/")) for offer in offered(name)}
+    if "classes" in offers:
+        return "classes"
+    if "interactions" in offers:
+        return "lists"
+    return "ratings" if "items" in offers else "functions"
+
+
+def offered(option: str) -> tuple[str, ...]:
+    """Return what an option's header offers."""
+    return options.header(option).offers
+
+
+def check_metric(cfg: DictConfig) -> None:
+    """Raise MetarunError for a metric that does not measure what the data and the objective are about."""
+    metric, kind = OmegaConf.select(cfg, "evaluate.metric"), judged(cfg)
+    owner = next((kind for kind, names in METRICS.items() if metric in names), "lists")
+    if owner == kind or {owner, kind} == {"ratings", "lists"}:  # the latter two are told apart by check_ranking
+        return
+    if kind == "lists":
+        raise MetarunError(f"evaluate.metric={metric} does not measure lists: use evaluate=lists")
+    raise MetarunError(
+        f"evaluate.metric={metric} does not measure {kind}: use evaluate={EVALUATE[kind]}, or evaluate.metric="
+        + " or ".join(METRICS[kind])
+    )
+
+
+def check_normalisation(cfg: DictConfig) -> None:
+    """Raise MetarunError where the rows are missing that statistics are to be made of."""
+    norm, supports = OmegaConf.select(cfg, "backbone.norm"), OmegaConf.select(cfg, "dataset.supports")
+    if norm == "support" and OmegaConf.select(cfg, "dataset.split") == "images":
+        raise MetarunError(
+            "backbone.norm=support: dataset.split=images has no support; use backbone.norm=group or none"
+        )
+    if norm == "support" and supports is not None and 0 in supports:
+        raise MetarunError(
+            "backbone.norm=support takes statistics of the support, of which dataset.supports=0 has none: use "
+            "backbone.norm=group or none, or leave out 0"
+        )
+    shots, ways = OmegaConf.select(cfg, "dataset.train_shots"), OmegaConf.select(cfg, "dataset.train_ways")
+    if norm == "query" and ways is not None and len(ways) > 1:
+        raise MetarunError(
+            f"dataset.train_ways={list(ways)}: backbone.norm=query takes statistics of whole query batches, it needs "
+            "one number of ways"
+        )
+    if norm == "support" and shots is not None and 0 in shots:
+        raise MetarunError("backbone.norm=support takes statistics of the support: leave 0 out of dataset.train_shots")
+
+
 def check_ranking(cfg: DictConfig, strategies: Sequence[str]) -> None:
     """Raise MetarunError where ratings and interactions are mixed up."""
+    if judged(cfg) in ("classes", "functions"):
+        return
     ranks = "objective/ranking" in cfg.composed.options
     metric, split = OmegaConf.select(cfg, "evaluate.metric"), OmegaConf.select(cfg, "dataset.split")
     positive, candidates = (OmegaConf.select(cfg, key) for key in ("dataset.positive", "evaluate.candidates"))

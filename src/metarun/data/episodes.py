@@ -21,7 +21,7 @@ def distinct(key: Tensor, limit: Tensor, number: int) -> Tensor:
 
     Floyd's sampling: its cost does not grow with the limit. Bentley and Floyd, CACM 30(9), 1987.
     """
-    key, limit = torch.broadcast_tensors(key, limit)
+    key, limit = key + torch.zeros_like(limit), limit + torch.zeros_like(key)
     chosen = torch.empty(*key.shape, 0, dtype=torch.int64, device=key.device)
     for place in range(number):
         last = limit - number + place

@@ -1,7 +1,8 @@
-"""Labelled images seen two ways: images to pretrain on, and N-way K-shot episodes of classes that training never saw."""
+"""Labelled images seen two ways: images to pretrain on, N-way K-shot episodes of classes that training never saw."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +13,7 @@ from metarun.data.episodes import Bank, Episodes
 from metarun.data.episodic import Episodic
 from metarun.data.image_source import ImageSource, KnownImages
 from metarun.data.images import Images
+from metarun.data.images.splits import SHARES, class_split
 from metarun.data.split import hashed
 from metarun.errors import MetarunError
 from metarun.metrics.episodic import accuracy, log_loss
@@ -29,7 +31,10 @@ class FewShotImages(Episodic):
     `rotations`: degrees by which a class is turned to give another class, in the same part as the class itself.
     """
 
-    fewer = "lower dataset.ways, or choose another dataset.split"
+    shares: Sequence[float] = SHARES
+    """Of the classes, for training, validation and test under split=seeded."""
+
+    fewer = "lower it, or choose another dataset.split"
 
     def __init__(
         self,
@@ -57,9 +62,10 @@ class FewShotImages(Episodic):
         """Return the images."""
         raise NotImplementedError
 
+    @cached_property
     def parts(self) -> dict[str, list[int]]:
-        """Return the classes (numbers) of "train", "validation" and "test"."""
-        raise NotImplementedError
+        """The classes (numbers) of "train", "validation" and "test"."""
+        return class_split(self.images, self.split, self.split_seed, self.shares)
 
     @cached_property
     def images(self) -> Images:
@@ -76,7 +82,9 @@ class FewShotImages(Episodic):
         known = self.images.descriptions
         described = None
         if known is not None:
-            turned = np.repeat(np.eye(again, dtype=np.float32), len(count), 0) if again > 1 else np.zeros((len(count), 0))
+            turned = (
+                np.repeat(np.eye(again, dtype=np.float32), len(count), 0) if again > 1 else np.zeros((len(count), 0))
+            )
             described = torch.from_numpy(np.hstack([np.tile(known, (again, 1)), turned]).astype(np.float32))
         return Bank(
             torch.from_numpy(self.images.pixels),
@@ -89,7 +97,7 @@ class FewShotImages(Episodic):
 
     def classes(self, part: str) -> Tensor:
         """Return the class numbers of a part, turned ones included."""
-        known = torch.tensor(self.parts()[part], dtype=torch.int64)
+        known = torch.tensor(self.parts[part], dtype=torch.int64)
         return torch.cat([known + turn * len(self.images.classes) for turn in range(len(self.rotations))])
 
     @cached_property

@@ -59,7 +59,9 @@ def late(rule: Rule) -> bool:
 
     Either features depend on the support, or there are none to be kept.
     """
-    return rule.model is not None and (rule.model.pooled or (rule.sees != "features" and not rule.model.backbone.tables))
+    return rule.model is not None and (
+        rule.model.pooled or (rule.sees != "features" and not rule.model.backbone.tables)
+    )
 
 
 def rows(_out: Tensor, _y: Tensor, mask: Tensor) -> Tensor:

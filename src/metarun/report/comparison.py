@@ -71,7 +71,8 @@ def _quality(comparison: Comparison, view: View, columns: Sequence[Column], unic
         title = f"{known}: {view.cell} {units(runs)}, protocol {view.protocol}{at}"
     else:
         heads = notation.heads([run.summary for run in runs], [str(size) for _, size in columns])
-        title = f"{known}: {notation.label(columns[0][0].metric)} by support ratings, {view.cell} {units(runs)}"
+        by = notation.given(runs[0].summary)
+        title = f"{known}: {notation.label(columns[0][0].metric)} by {by}, {view.cell} {units(runs)}"
     rows, where = [], ""
     for n in printed(comparison, columns):
         entry = comparison.entries[n]

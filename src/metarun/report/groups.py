@@ -14,7 +14,8 @@ SEED = "seed"
 # Leaves of a run's config that decide which rows a test task holds, beside the data and the split themselves.
 TASKS = (
     "dataset.users", "dataset.tasks", "dataset.supports", "dataset.queries", "dataset.positive", "dataset.core",
-    "dataset.negatives", "evaluate.stream_start", "evaluate.stream_blocks",
+    "dataset.negatives", "evaluate.stream_start", "evaluate.stream_blocks", "dataset.protocol", "dataset.ways",
+    "dataset.rotations", "dataset.size", "dataset.test_tasks",
 )  # fmt: skip
 
 

@@ -9,9 +9,10 @@ FAMILIES = ("baseline", "transfer", "online", "adaptive", "meta")
 STYLES = {"baseline": "", "transfer": "blue", "online": "green", "adaptive": "yellow", "meta": "magenta"}
 LABELS = {
     "rmse": "RMSE", "mae": "MAE", "ndcg": "nDCG", "precision": "P", "recall": "R", "f1": "F1",
-    "map": "MAP", "mrr": "MRR", "coverage": "cover", "popularity": "pop",
+    "map": "MAP", "mrr": "MRR", "coverage": "cover", "popularity": "pop", "squared_error": "MSE",
+    "absolute_error": "MAE", "log_loss": "log-loss",
 }  # fmt: skip
-HIGHER_IS_BETTER = ("ndcg", "precision", "recall", "f1", "map", "mrr", "hit", "coverage")
+HIGHER_IS_BETTER = ("ndcg", "precision", "recall", "f1", "map", "mrr", "hit", "coverage", "accuracy")
 ENDS = {"random": -2, "popularity": -1, "oracle": 1}
 """What frames a ranking, and where it stands: below the methods or above them."""
 ASCII = {"±": "~", "≈": "=", "·": "|", "°": "o", "→": "#", "≥": ">=", "≤": "<="}
@@ -67,6 +68,11 @@ def heads(summaries: Iterable[Mapping[str, Any]], sizes: Iterable[str]) -> list[
 def unit(summary: Mapping[str, Any]) -> str:
     """Return what a task of the run is, "users" or "items"."""
     return str(summary.get("unit", "users"))
+
+
+def given(summary: Mapping[str, Any]) -> str:
+    """Return what a support size counts: ratings, shots of each class, or points of a function."""
+    return {"episodes": "shots", "functions": "support points"}.get(unit(summary), "support ratings")
 
 
 def label(metric: str) -> str:

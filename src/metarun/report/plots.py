@@ -35,7 +35,8 @@ def support_plot(summary: Mapping[str, Any], path: Path, metric: str | None = No
     # The oracle of a ranking lies far above every method and would flatten them.
     apart = [method for method in methods if ranked and notation.last(method) == "oracle"]
     methods = [method for method in methods if method not in apart]
-    known = "known interactions" if ranked else "support ratings per user"
+    per_user = notation.given(summary) == "support ratings"
+    known = "known interactions" if ranked else f"{notation.given(summary)}{' per user' if per_user else ''}"
     reference = summary.get("reference", "baseline/ridge")
     styles = _styles(methods, reference, summary.get("winner"))
     pairs = notation.pairs(summary, metric, cell)

@@ -38,7 +38,9 @@ def support_table(
         names = 2 + max(len(notation.last(method)) for method, _ in methods)
         if compact or names + sum(1 + max(map(len, column)) for column in zip(*cells.values(), strict=True)) <= width:
             break
-    title = f"{summary['dataset']}: {notation.label(metric)} by support ratings, {cell} {notation.unit(summary)}"
+    title = (
+        f"{summary['dataset']}: {notation.label(metric)} by {notation.given(summary)}, {cell} {notation.unit(summary)}"
+    )
     rows = grouped(list(cells), cells, summary.get("winner"), unicode)
     heads = notation.heads([summary], sizes)
     caption = _brief(summary, metric, cell) if brief else _caption(summary, metric, cell, compact, bool(pairs))

@@ -16,11 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, silu
 
 from metarun.in_context.similarity import Scale, Weights, facts, products, scale_of, views
+from metarun.model import among
 
 CONTEXT = 4
-NEVER = -1e4
-"""The logit of a class that is not there."""
-
 FAR, HIDDEN = 20.0, 1e6
 """Scaled distances: of a place that is worth nothing, so that a row alone has somewhere to look; of what is hidden."""
 
@@ -145,7 +143,7 @@ class Network(nn.Module):
         for layer, memory in zip(self.layers, support.memory, strict=True):
             token = layer(token, memory, near, support.classes)
         out = self.leave(torch.cat([self.last(token), first], -1))[..., 0]
-        return out.masked_fill(support.classes < 0.5, NEVER)
+        return among(out, support.classes)
 
     def kernel(self, support: Support, inner: Tensor, away: Tensor) -> Tensor:
         """Return the kernels that solve (R, B, S), 0 for support rows that are not shown."""

@@ -5,6 +5,7 @@ Müller et al., "Transformers can do Bayesian inference", ICLR 2022; Hollmann et
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -33,9 +34,11 @@ class Limits:
 class PriorTasks:
     """Generated tasks; every `block` of consecutive tasks has one size, so that a block is a batch without padding."""
 
-    def __init__(self, limits: Limits, seed: int, split: str, number: int, block: int = 64, sizes: bool = True) -> None:
-        """sizes: False gives every task the largest size."""
-        self.limits, self.number, self.block, self.sizes = limits, number, block, sizes
+    def __init__(
+        self, limits: Limits, seed: int, split: str, number: int, block: int = 64, rows: int = 0
+    ) -> None:
+        """rows: of every support; 0: of all sizes up to the limit."""
+        self.limits, self.number, self.block, self.support = limits, number, block, rows
         self.seed = (crc32(split.encode()) << 32) | (seed & 0xFFFFFFFF)
         self.device = torch.device("cpu")
 
@@ -49,22 +52,21 @@ class PriorTasks:
 
     def to(self, device: torch.device) -> PriorTasks:
         """Return these tasks, to be put on a device."""
-        self.device = device
-        return self
+        found = copy.copy(self)
+        found.device = device
+        return found
 
     def size(self, block: int) -> tuple[int, int, int]:
         """Return (support, features, classes) of a block: mostly small, now and then up to the limits."""
         low = np.array([2, 1, 2 if self.limits.classes else 0])
         high = np.array([self.limits.support, self.limits.features, self.limits.classes])
-        if not self.sizes:
-            return int(high[0]), int(high[1]), int(high[2])
         u = np.random.Generator(np.random.Philox(key=(self.seed ^ 0x5A5A, block))).random(3) ** (1.0, 1.0, 1.8)
         rows, features, classes = np.minimum(np.floor(low * ((high + 0.99) / np.maximum(low, 1)) ** u), high).astype(int)
-        return int(max(rows, classes)), int(features), int(classes)
+        return self.support or int(max(rows, classes)), int(features), int(classes)
 
     def batch(self, indices: Tensor) -> Task:
         """Return tasks (T, ...); support rows start with one of each class, padding is at the end."""
-        places = indices.numpy().astype(np.int64)
+        places = indices.cpu().numpy().astype(np.int64)
         parts = []
         for block in np.unique(places // self.block):
             where = np.flatnonzero(places // self.block == block)

@@ -40,13 +40,17 @@ class Reader(BaseEstimator):  # type: ignore[misc]
         self.run = run
         self.outputs = outputs
 
+    def load(self) -> tuple[Network, dict[str, Any]]:
+        """Return the network and its limits."""
+        return packaged(self.kind) if self.run is None else from_run(self.run, self.outputs, self.kind)
+
     def read(self, x: NDArray[np.float64], target: NDArray[np.float64]) -> None:
         """Keep what the network makes of rows (S, D) and their targets (S, C).
 
         Raises:
             ValueError: more rows, features or classes than the network was meta-trained for.
         """
-        self.network_, facts = packaged(self.kind) if self.run is None else from_run(self.run, self.outputs, self.kind)
+        self.network_, facts = self.load()
         self.limits_ = facts["limits"]
         sizes = {"rows": len(x), "features": x.shape[1], "classes": target.shape[1]}
         remedies = {"rows": "fit on a sample of the rows", "features": "choose or combine features", "classes": "split"}
@@ -102,7 +106,8 @@ class MetaClassifier(ClassifierMixin, Reader):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable classes (rows,)."""
-        found: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        found: NDArray[Any] = self.classes_[best]
         return found
 
 

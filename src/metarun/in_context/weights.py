@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from metarun.atomic import replacing
+from metarun import atomic
 from metarun.in_context.network import Network
 
 SIZES, FACTS = "sizes", "facts"
@@ -37,5 +37,5 @@ def unpacked(content: bytes) -> tuple[Network, dict[str, Any]]:
 def pack(path: Path, network: Network, facts: dict[str, Any]) -> None:
     """Write a network and what is known about it: limits, the command that trained it."""
     arrays: dict[str, Any] = {name: value.detach().float().cpu().numpy() for name, value in network.state_dict().items()}
-    with replacing(path) as beside, beside.open("wb") as file:
-        np.savez(file, **arrays, **{SIZES: json.dumps(network.sizes), FACTS: json.dumps(facts)})
+    arrays |= {SIZES: json.dumps(network.sizes), FACTS: json.dumps(facts)}
+    atomic.write(path, lambda file: np.savez(file, **arrays))

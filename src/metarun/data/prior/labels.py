@@ -68,3 +68,9 @@ def noise(draws: Draws, score: Array) -> Array:
     tails = draws.chance(0.2, 1, 1)
     e = np.where(tails > 0, np.sign(e) * np.abs(e) ** 2, e)
     return standard(score + size * e)
+
+
+def skewed(draws: Draws, y: Array) -> Array:
+    """Return numbers (tasks, rows) of which some tasks have a long tail, above or below."""
+    power = draws.between(0.2, 0.9, 1) * np.where(draws.uniform(1) < 0.5, -1, 1)
+    return np.where(draws.uniform(1) < 0.3, standard(np.exp(power * y) * np.sign(power)), y).astype(np.float32)

@@ -84,7 +84,7 @@ class PriorTasks:
         score = scores(draws, np.where(plain, measured, x), nodes, max(classes, 1))
         score = labels.noise(draws, score)
         if not classes:
-            return measured, score[..., 0], np.zeros((len(indices), 0), np.float32)
+            return measured, labels.skewed(draws, score[..., 0]), np.zeros((len(indices), 0), np.float32)
         ways = np.full(len(indices), classes)
         share = labels.proportions(draws, ways, classes)
         moved, y_cloud = labels.clouds(draws, x, share)

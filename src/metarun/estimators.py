@@ -13,8 +13,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from metarun.errors import MetarunError
 from metarun.in_context.network import Network
+from metarun.in_context.runs import network_of
 from metarun.in_context.weights import packaged
 
 ROWS = 256
@@ -27,7 +27,7 @@ def from_run(run: str | Path, outputs: str | Path, kind: str) -> tuple[Network, 
     Raises:
         MetarunError: there is no such run, or it has nothing that answers for plain rows of numbers.
     """
-    raise MetarunError(f"run={run} has no network for plain rows of numbers: leave run out for the packaged one.")
+    return network_of(run, outputs, kind)
 
 
 class Reader(BaseEstimator):  # type: ignore[misc]
@@ -53,11 +53,11 @@ class Reader(BaseEstimator):  # type: ignore[misc]
         self.network_, facts = self.load()
         self.limits_ = facts["limits"]
         sizes = {"rows": len(x), "features": x.shape[1], "classes": target.shape[1]}
-        remedies = {"rows": "fit on a sample of the rows", "features": "choose or combine features", "classes": "split"}
+        remedies = {"rows": "fit on a sample of the rows", "features": "choose or combine features", "classes": "join classes"}
         for name, limit in self.limits_.items():
             if sizes[name] > limit:
                 raise ValueError(
-                    f"{type(self).__name__} was given {sizes[name]} {name} and was meta-trained for at most {limit}: "
+                    f"{type(self).__name__} was given {sizes[name]} {name} and is made for at most {limit}: "
                     f"{remedies[name]}, or take another estimator."
                 )
         with torch.no_grad():

@@ -2,8 +2,8 @@
 
 METARUN_DATA=data python scripts/bench_estimators.py [classification|regression] [--draws 20] [--csv FILE]
 
-All methods get the same draws. What is missing is the mean of the support rows (0 where all are missing); the rivals are
-standardised. Scores: balanced accuracy; 1 - RMSE / deviation of the table's labels. "better" is, table by table and
+All methods get the same draws. What is missing is the mean of the support rows (0 where all are missing); the rivals
+are standardised. Scores: balanced accuracy; 1 - RMSE / deviation of the table's labels. "better" is, table by table and
 size by size, the rival with the higher mean. Intervals are 95 % over draws, the tables being given.
 """
 
@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import csv
 import warnings
+from functools import partial
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -28,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from metarun import MetaClassifier, MetaRegressor
 from metarun.in_context.network import Network
 
-SIZES, QUERIES, NEIGHBOURS = (5, 10, 20, 50), 500, 5
+SIZES, QUERIES = (5, 10, 20, 50), 500
 Floats = NDArray[np.float64]
 
 
@@ -52,20 +54,21 @@ def filled(support: Floats, query: Floats) -> tuple[Floats, Floats]:
 
 def methods(kind: str, size: int) -> dict[str, Any]:
     """Return the estimators by name."""
-    few = min(NEIGHBOURS, size)
+    few = 1 + 2 * (size // 20)  # 1 of 5 and 10 rows, 3 of 20, 5 of 50
+    scaled = partial(make_pipeline, StandardScaler())
     if kind == "classification":
         return {
             "meta": MetaClassifier(),
             "meta balanced": MetaClassifier(balance_probabilities=True),
-            "linear": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-            "linear balanced": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced")),
-            "k-NN": make_pipeline(StandardScaler(), KNeighborsClassifier(few)),
-            "1-NN": make_pipeline(StandardScaler(), KNeighborsClassifier(1)),
+            "linear": scaled(LogisticRegression(max_iter=1000)),
+            "linear balanced": scaled(LogisticRegression(max_iter=1000, class_weight="balanced")),
+            "k-NN": scaled(KNeighborsClassifier(few)),
+            "5-NN": scaled(KNeighborsClassifier(5)),
         }
     return {
         "meta": MetaRegressor(),
-        "linear": make_pipeline(StandardScaler(), Ridge()),
-        "k-NN": make_pipeline(StandardScaler(), KNeighborsRegressor(few)),
+        "linear": scaled(Ridge()),
+        "k-NN": scaled(KNeighborsRegressor(few)),
     }
 
 
@@ -105,7 +108,8 @@ def measure(kind: str, draws: int, sizes: tuple[int, ...]) -> dict[tuple[str, in
                     fitted = estimator.fit(xs, y[support])
                     found.setdefault(method, []).append(score(kind, y[query], fitted.predict(xq), float(y.std())))
             results[name, size] = {method: np.array(values) for method, values in found.items()}
-            print(f"{name:24} {size:3}", *(f"{m} {v.mean():.3f}" for m, v in results[name, size].items()), sep="  ", flush=True)
+            means = [f"{method} {values.mean():.3f}" for method, values in results[name, size].items()]
+            print(f"{name:24} {size:3}", *means, sep="  ", flush=True)
     return results
 
 
@@ -138,13 +142,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("classification", "regression"))
     parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--csv", help="write every score")
+    parser.add_argument("--csv", type=Path, help="write every score")
     options = parser.parse_args()
     torch.set_num_threads(1)
     results = measure(options.kind, options.draws, SIZES)
     compare(results, SIZES)
     if options.csv:
-        with open(options.csv, "w", newline="") as file:
+        with options.csv.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("table", "rows", "method", "draw", "score"))
             for (name, size), found in results.items():

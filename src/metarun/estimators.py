@@ -20,6 +20,8 @@ from metarun.in_context.weights import packaged
 ROWS = 256
 """Query rows that are answered at once."""
 
+REMEDIES = {"rows": "fit on a sample", "features": "choose or combine some", "classes": "join some"}
+
 
 def from_run(run: str | Path, outputs: str | Path, kind: str) -> tuple[Network, dict[str, Any]]:
     """Return the network of a finished run and its limits; kind: "classifier" or "regressor".
@@ -30,7 +32,7 @@ def from_run(run: str | Path, outputs: str | Path, kind: str) -> tuple[Network, 
     return network_of(run, outputs, kind)
 
 
-class Reader(BaseEstimator):  # type: ignore[misc]
+class Reader(BaseEstimator):
     """What both estimators share: limits, the support that fitting keeps, rows answered in parts."""
 
     kind: str
@@ -53,12 +55,11 @@ class Reader(BaseEstimator):  # type: ignore[misc]
         self.network_, facts = self.load()
         self.limits_ = facts["limits"]
         sizes = {"rows": len(x), "features": x.shape[1], "classes": target.shape[1]}
-        remedies = {"rows": "fit on a sample of the rows", "features": "choose or combine features", "classes": "join classes"}
         for name, limit in self.limits_.items():
             if sizes[name] > limit:
                 raise ValueError(
                     f"{type(self).__name__} was given {sizes[name]} {name} and is made for at most {limit}: "
-                    f"{remedies[name]}, or take another estimator."
+                    f"{REMEDIES[name]}, or take another estimator."
                 )
         with torch.no_grad():
             rows, shown = torch.from_numpy(np.ascontiguousarray(x)), torch.ones(len(x), dtype=torch.float64)
@@ -70,10 +71,10 @@ class Reader(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         rows = torch.from_numpy(np.ascontiguousarray(validate_data(self, X, reset=False, dtype=np.float64)))
         with torch.no_grad():
-            return torch.cat([self.network_.answer(self.support_, part) for part in rows.split(ROWS)])
+            return torch.cat([self.network_.answer(self.support_, part) for part in torch.split(rows, ROWS)])
 
 
-class MetaClassifier(ClassifierMixin, Reader):  # type: ignore[misc]
+class MetaClassifier(ClassifierMixin, Reader):
     """Classifier for a handful of rows: a small transformer that has seen many generated tables reads yours.
 
     Müller et al., "Transformers can do Bayesian inference", ICLR 2022; Hollmann et al., "TabPFN", ICLR 2023.
@@ -90,10 +91,10 @@ class MetaClassifier(ClassifierMixin, Reader):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> MetaClassifier:
         """Keep the rows and labels, as the network sees them."""
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        x, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, number = np.unique(y, return_inverse=True)
-        self.read(X, np.eye(len(self.classes_))[number])
+        self.read(x, np.eye(len(self.classes_))[number])
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -111,18 +112,18 @@ class MetaClassifier(ClassifierMixin, Reader):  # type: ignore[misc]
         return found
 
 
-class MetaRegressor(RegressorMixin, Reader):  # type: ignore[misc]
+class MetaRegressor(RegressorMixin, Reader):
     """Regressor for a handful of rows, by the same kind of network as `MetaClassifier`."""
 
     kind = "regressor"
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> MetaRegressor:
         """Keep the rows and the labels, standardised."""
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
-        y = np.asarray(y, np.float64)
-        self.mean_, self.scale_ = float(y.mean()), float(y.std())
-        standard = (y - self.mean_) / (self.scale_ or 1.0)
-        self.read(X, np.stack([standard, -standard], 1))
+        x, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        labels = np.asarray(y, np.float64)
+        self.mean_, self.scale_ = float(labels.mean()), float(labels.std())
+        standard = (labels - self.mean_) / (self.scale_ or 1.0)
+        self.read(x, np.stack([standard, -standard], 1))
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:

@@ -36,8 +36,8 @@ class Prior(Episodic):
         self.classifies, self.split_seed, self.block = target == "classes", split_seed, block
         if self.classifies and (classes > train_rows or min(self.supports) < 2):
             raise MetarunError(
-                f"dataset.classes={classes} with dataset.train_rows={train_rows} and dataset.supports={supports}: every "
-                "class of a table has a row, and there are two classes or more; raise train_rows or supports"
+                f"dataset.classes={classes}, dataset.train_rows={train_rows}, dataset.supports={supports}: every class "
+                "of a table has a row, and there are two classes or more; raise train_rows or supports"
             )
         self.train_limits = Limits(train_rows, train_queries, features, classes if self.classifies else 0)
         judged = min(classes, *self.supports) if self.classifies else 0  # the smallest support shows every class
@@ -52,7 +52,8 @@ class Prior(Episodic):
     @property
     def setting(self) -> dict[str, object]:
         """The size of the largest judged table and the seed."""
-        return {"features": self.test_limits.features, "classes": self.test_limits.classes, "split_seed": self.split_seed}
+        limits = self.test_limits
+        return {"features": limits.features, "classes": limits.classes, "split_seed": self.split_seed}
 
     @property
     def metrics(self) -> dict[str, Metric]:

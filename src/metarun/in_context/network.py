@@ -62,9 +62,7 @@ class Layer(nn.Module):
         """Return tokens (B, C, W) by head, (heads, B, C * W / heads)."""
         return token.reshape(*token.shape[:2], self.heads, -1).permute(2, 0, 1, 3).flatten(2)
 
-    def forward(
-        self, token: Tensor, memory: tuple[Tensor, Tensor, Tensor], away: Tensor, classes: Tensor
-    ) -> Tensor:
+    def forward(self, token: Tensor, memory: tuple[Tensor, Tensor, Tensor], away: Tensor, classes: Tensor) -> Tensor:
         """Return tokens (B, C, W); away (heads, B, S + 1) scaled distances."""
         key, value, mean = memory
         rows, ways, width = token.shape
@@ -76,8 +74,8 @@ class Layer(nn.Module):
         overall = (norm.sum(1, keepdim=True) / count).expand_as(norm)
         token = token + self.out(torch.cat([seen, mean.expand_as(seen), overall], -1))
         up, gate = self.gate(self.between(token)).chunk(2, -1)
-        token = token + self.back(up * silu(gate))
-        return token
+        out: Tensor = token + self.back(up * silu(gate))
+        return out
 
 
 class Network(nn.Module):
@@ -120,13 +118,14 @@ class Network(nn.Module):
             scale, weights, settings, p, shown, target, share, classes, context, target[None], []
         )  # fmt: skip
         inner, away = products(weights, p, p)
-        inverse, kernel = self.inverse(support, inner, away)
+        inverse = self.inverse(support, inner, away)
         solution = inverse @ target
         left_out = target - solution / inverse.diagonal(dim1=-2, dim2=-1)[..., None].clamp(min=1e-9)
         support = support._replace(solution=solution)
         hidden = torch.eye(len(x), device=x.device, dtype=torch.bool) | (shown < 0.5)
         token, _, near = self.tokens(support, left_out, away, hidden, target, torch.ones_like(shown))
         for layer in self.layers:
+            assert isinstance(layer, Layer)
             memory = layer.remember(token, shown, classes)
             support.memory.append(memory)
             token = layer(token, memory, near, classes)
@@ -142,7 +141,7 @@ class Network(nn.Module):
         token, first, near = self.tokens(support, solved, away, hidden, blank, torch.zeros_like(x[:, 0]))
         for layer, memory in zip(self.layers, support.memory, strict=True):
             token = layer(token, memory, near, support.classes)
-        out = self.leave(torch.cat([self.last(token), first], -1))[..., 0]
+        out: Tensor = self.leave(torch.cat([self.last(token), first], -1))[..., 0]
         return among(out, support.classes)
 
     def kernel(self, support: Support, inner: Tensor, away: Tensor) -> Tensor:
@@ -152,12 +151,13 @@ class Network(nn.Module):
         found = torch.cat([inner[line:bell], torch.exp(-width * away[bell:])])
         return found * support.shown
 
-    def inverse(self, support: Support, inner: Tensor, away: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the inverse of kernel + ridge (R, S, S), and the kernel."""
+    def inverse(self, support: Support, inner: Tensor, away: Tensor) -> Tensor:
+        """Return the inverse of kernel + ridge (R, S, S)."""
         kernel = self.kernel(support, inner, away) * support.shown[:, None]
         ridge = support.settings[self.heads :, 1, None, None] + 1e-3
         eye = torch.eye(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
-        return torch.linalg.inv(kernel + ridge * eye), kernel
+        inverse: Tensor = torch.linalg.inv(kernel + ridge * eye)
+        return inverse
 
     def tokens(
         self, support: Support, solved: Tensor, away: Tensor, hidden: Tensor, target: Tensor, is_support: Tensor

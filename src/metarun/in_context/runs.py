@@ -42,8 +42,8 @@ def network_of(run: str | Path, outputs: str | Path, kind: str) -> tuple[Network
             f"{KINDS[dataset['target']]}; give a run of metarun +experiment=prior_{kind}"
         )
     network = Network(**strategy)
-    own = {name.removeprefix("network."): value for name, value in content["rule"].items() if name.startswith("network.")}
-    network.load_state_dict(own)
+    own, place = content["rule"], "network."
+    network.load_state_dict({name.removeprefix(place): own[name] for name in own if name.startswith(place)})
     limits = {"rows": ROWS, "features": FEATURES} | ({"classes": dataset["classes"]} if kind == "classifier" else {})
     facts = {
         "limits": limits,

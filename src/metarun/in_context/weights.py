@@ -36,6 +36,7 @@ def unpacked(content: bytes) -> tuple[Network, dict[str, Any]]:
 
 def pack(path: Path, network: Network, facts: dict[str, Any]) -> None:
     """Write a network and what is known about it: limits, the command that trained it."""
-    arrays: dict[str, Any] = {name: value.detach().float().cpu().numpy() for name, value in network.state_dict().items()}
+    state = network.state_dict()
+    arrays: dict[str, Any] = {name: value.detach().float().cpu().numpy() for name, value in state.items()}
     arrays |= {SIZES: json.dumps(network.sizes), FACTS: json.dumps(facts)}
     atomic.write(path, lambda file: np.savez(file, **arrays))

@@ -24,7 +24,7 @@ def causes(draws: Draws, rows: int) -> Array:
         layer = standard(layer @ weight + 0.3 * draws.normal(rows, CAUSES)) + 0.5 * draws.normal(1, CAUSES)
         layer = np.where(bend < 0.3, layer, np.where(bend < 0.7, np.tanh(2 * layer), np.maximum(layer, 0)))
         nodes.append(layer)
-    return standard(np.concatenate(nodes, -1))
+    return standard(np.concatenate(nodes, -1).astype(np.float32))
 
 
 def inputs(draws: Draws, nodes: Array, features: int) -> Array:
@@ -38,7 +38,8 @@ def inputs(draws: Draws, nodes: Array, features: int) -> Array:
     weight = weight * np.abs(weight) ** (np.log(sharp))
     signal = standard(nodes @ weight.astype(np.float32))
     share = np.where(draws.uniform(1, 1) < 0.25, 0, draws.uniform(1, features) ** draws.between(0.15, 3, 1, 1))
-    return (signal * share + draws.normal(rows, features) * np.sqrt(1 - share**2)).astype(np.float32)
+    found: Array = (signal * share + draws.normal(rows, features) * np.sqrt(1 - share**2)).astype(np.float32)
+    return found
 
 
 def distorted(draws: Draws, x: Array) -> Array:

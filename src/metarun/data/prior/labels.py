@@ -22,7 +22,7 @@ def proportions(draws: Draws, ways: Labels, classes: int) -> Array:
 
 def clouds(draws: Draws, x: Array, share: Array) -> tuple[Array, Labels]:
     """Return features moved to where their class is, and the classes: one cloud or several, of own sizes."""
-    tasks, rows, features = x.shape
+    rows, features = x.shape[1:]
     classes = share.shape[1]
     y = np.minimum((draws.uniform(rows)[..., None] > np.cumsum(share, 1)[:, None]).sum(-1), classes - 1)
     lobes = np.where(draws.uniform(1) < 0.6, 1, 1 + np.floor(draws.uniform(1) * LOBES))

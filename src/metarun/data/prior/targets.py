@@ -35,9 +35,9 @@ def network(draws: Draws, x: Array, worth: Array, outputs: int) -> Array:
 def trees(draws: Draws, x: Array, worth: Array, outputs: int) -> Array:
     """Return a sum of trees that ask the same question at every node of a level."""
     tasks, rows, features = x.shape
-    found: Array = np.zeros((tasks, rows, outputs), np.float32)
+    found = np.zeros((tasks, rows, outputs), np.float32)
     chance = np.cumsum(worth[..., 0] / worth[..., 0].sum(1, keepdims=True), 1)
-    alone = draws.chance(0.4, 1, 1)
+    rest = 1 - draws.chance(0.4, 1, 1)
     for tree in range(TREES):
         leaf = np.zeros((tasks, rows), np.int64)
         pick, bar = draws.uniform(DEPTH), draws.normal(DEPTH) * 0.7
@@ -47,7 +47,7 @@ def trees(draws: Draws, x: Array, worth: Array, outputs: int) -> Array:
             leaf = 2 * leaf + (column > bar[:, level, None])
         values = draws.normal(2**DEPTH, outputs)
         # A single tree has hard regions; a sum of many is nearly additive.
-        found += np.take_along_axis(values, leaf[..., None], 1) * (1 if tree == 0 else 1 - alone)
+        found = found + np.take_along_axis(values, leaf[..., None], 1) * (rest if tree else np.ones_like(rest))
     return found
 
 
@@ -72,6 +72,6 @@ def scores(draws: Draws, x: Array, nodes: Array, outputs: int) -> Array:
     found = kinds[kind, np.arange(len(x))]
     also = np.where(draws.uniform(1, 1) < 0.3, draws.uniform(1, 1), 0)
     extra = standard(x @ (draws.normal(x.shape[-1], outputs) * worth))
-    found = found + also * extra
+    found = found + (also * extra).astype(np.float32)
     hidden = standard(nodes @ (draws.normal(nodes.shape[-1], outputs) * draws.chance(0.2, nodes.shape[-1], outputs)))
-    return standard(np.where(draws.uniform(1, 1) < 0.15, hidden, found))
+    return standard(np.where(draws.uniform(1, 1) < 0.15, hidden, found).astype(np.float32))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metarun.data.prior import labels
-from metarun.data.prior.draws import Array, Draws, standard
+from metarun.data.prior.draws import Array, Draws
 from metarun.data.prior.inputs import causes, distorted, inputs
 from metarun.data.prior.targets import scores
 from metarun.rule import Batch, Task
+
+Made = tuple[Array, Any, Array]
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,7 @@ class Limits:
 class PriorTasks:
     """Generated tasks; every `block` of consecutive tasks has one size, so that a block is a batch without padding."""
 
-    def __init__(
-        self, limits: Limits, seed: int, split: str, number: int, block: int = 64, rows: int = 0
-    ) -> None:
+    def __init__(self, limits: Limits, seed: int, split: str, number: int, block: int = 64, rows: int = 0) -> None:
         """rows: of every support; 0: of all sizes up to the limit."""
         self.limits, self.number, self.block, self.support = limits, number, block, rows
         self.seed = (crc32(split.encode()) << 32) | (seed & 0xFFFFFFFF)
@@ -61,7 +62,8 @@ class PriorTasks:
         low = np.array([2, 1, 2 if self.limits.classes else 0])
         high = np.array([self.limits.support, self.limits.features, self.limits.classes])
         u = np.random.Generator(np.random.Philox(key=(self.seed ^ 0x5A5A, block))).random(3) ** (1.0, 1.0, 1.8)
-        rows, features, classes = np.minimum(np.floor(low * ((high + 0.99) / np.maximum(low, 1)) ** u), high).astype(int)
+        drawn = np.floor(low * ((high + 0.99) / np.maximum(low, 1)) ** u)
+        rows, features, classes = np.minimum(drawn, high).astype(int)
         return self.support or int(max(rows, classes)), int(features), int(classes)
 
     def batch(self, indices: Tensor) -> Task:
@@ -73,7 +75,7 @@ class PriorTasks:
             parts.append((where, self.made(places[where], *self.size(int(block)))))
         return joined(places, parts, self.limits, self.device)
 
-    def made(self, indices: NDArray[np.int64], rows: int, features: int, classes: int) -> tuple[Array, Array, Array]:
+    def made(self, indices: NDArray[np.int64], rows: int, features: int, classes: int) -> Made:
         """Return x (T, B, D), y (T, B) and classes (T, C) of tasks of one size, B being support then query."""
         draws = Draws(self.seed, indices)
         total = rows + self.limits.query
@@ -94,10 +96,10 @@ class PriorTasks:
         moved = distorted(draws, moved)
         x = np.where(kind[..., None] < 0.6, measured, moved)
         y = labels.noisy(draws, y, ways)
-        return arranged(draws, x, y, classes)
+        return arranged(x, y, classes)
 
 
-def arranged(draws: Draws, x: Array, y: NDArray[np.int64], classes: int) -> tuple[Array, Array, Array]:
+def arranged(x: Array, y: labels.Labels, classes: int) -> Made:
     """Return the task with one row of each class first, the rest in the order drawn, and the classes there are."""
     first = np.zeros(y.shape, bool)
     there = np.zeros((len(y), classes), np.float32)
@@ -110,7 +112,7 @@ def arranged(draws: Draws, x: Array, y: NDArray[np.int64], classes: int) -> tupl
 
 
 def joined(
-    places: NDArray[np.int64], parts: list[tuple[NDArray[np.int64], tuple[Array, Array, Array]]], limits: Limits,
+    places: NDArray[np.int64], parts: list[tuple[NDArray[np.int64], Made]], limits: Limits,
     device: torch.device,
 ) -> Task:  # fmt: skip
     """Return tasks of several sizes as one batch, padded to the largest of them."""
@@ -123,13 +125,13 @@ def joined(
     y = torch.zeros(number, support + query, dtype=torch.int64 if limits.classes else torch.float32)
     mask = torch.zeros(number, support + query)
     there = torch.zeros(number, ways)
-    for where, (x_part, y_part, there_part) in parts:
+    for where, part_made in parts:
+        x_part, y_part, there_part = (torch.from_numpy(np.ascontiguousarray(leaf)) for leaf in part_made)
         rows, chosen = x_part.shape[1] - query, torch.from_numpy(where)
-        x_part, y_part = torch.from_numpy(np.ascontiguousarray(x_part)), torch.from_numpy(np.ascontiguousarray(y_part))
         x[chosen, :rows, : x_part.shape[2]], x[chosen, support:, : x_part.shape[2]] = x_part[:, :rows], x_part[:, rows:]
         y[chosen, :rows], y[chosen, support:] = y_part[:, :rows].to(y.dtype), y_part[:, rows:].to(y.dtype)
         mask[chosen, :rows], mask[chosen, support:] = 1, 1
-        there[chosen, : there_part.shape[1]] = torch.from_numpy(there_part)
+        there[chosen, : there_part.shape[1]] = there_part
     x, y, mask, there = (leaf.to(device) for leaf in (x, y, mask, there))
     event = torch.zeros(number, dtype=torch.int64, device=device)
 

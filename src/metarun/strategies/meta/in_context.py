@@ -30,8 +30,8 @@ class InContext(Rule):
 
     def init(self, context: dict[str, Any]) -> State:
         """Return no rows, and the classes that the task has."""
-        weight = self.model.head.weight
-        start = {"x": weight.new_zeros(0, self.model.backbone.dim), "y": weight.new_zeros(0), "shown": weight.new_zeros(0)}
+        nothing = self.model.head.weight.new_zeros(0)
+        start = {"x": nothing.new_zeros(0, self.model.backbone.dim), "y": nothing, "shown": nothing}
         return start | ({"classes": context["classes"]} if self.classifies else {})
 
     def update(self, state: State, batch: Batch) -> State:

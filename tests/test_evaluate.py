@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map
 from toys import adapting, model, negatives, rule, setting, tasks
 
 from metarun.evaluate import Judge, grid
+from metarun.protocols.labels import of_ratings
 from metarun.rule import Batch, Rule, Task
 from metarun.streams import Stream
 from metarun.tasks import answers, encode
@@ -69,7 +70,9 @@ def judge(
         supports=list(supports),
         cells=["user-cold"],
         negatives=0,
-        ratings=SimpleNamespace(scale=(1.0, 5.0, 1.0)),
+        rated=True,
+        metrics=of_ratings(1.0, 5.0),
+        rows=lambda support, cell=None: support,
         tasks=lambda split, cell="user-cold": views[split],
         streams=lambda split: views[f"{split}_streams"],
         warm_tasks=lambda: views.get("warm"),

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import array_toys
 import pytest
 import torch
-from array_toys import CLASSIFICATION
+from array_toys import CLASSIFICATION, REGRESSION
 from laws import LAWS
 from torch import Tensor
 from toys import RANKS, adapting, model, negatives, rule, setting, tasks
@@ -79,6 +79,12 @@ ON_ARRAYS: list[tuple[str, str, dict[str, Any], str]] = [
 ON_ARRAYS += [
     ("meta/maml", CLASSIFICATION, {"learns": "all"}, "support"),
     ("meta/maml", CLASSIFICATION, {"learns": "all"}, "query"),
+    ("meta/ridge", CLASSIFICATION, {"learns": "all", "prior_init": "isotropic", "precision": "scalar"}, "support"),
+    ("meta/protonet", CLASSIFICATION, {"learn_scale": True}, "query"),
+    ("meta/matching", CLASSIFICATION, {}, "support"),
+    ("meta/cnp", REGRESSION, {}, "support"),
+    ("baseline/nearest_mean", CLASSIFICATION, {"centre": False, "unit": False}, "none"),
+    ("meta/zeroshot", CLASSIFICATION, {"hidden": [3]}, "none"),
 ]
 
 

@@ -14,6 +14,7 @@ from toys import Toy, adapting, negatives, ratings, rule, setting, tasks
 
 from metarun.data.tasks_of_users import UserTasks, primes
 from metarun.metrics.regression import mse
+from metarun.protocols.labels import of_one
 from metarun.rule import Task, chunks, support, truncate
 from metarun.tasks import answers, encode, judge, outer, over_tasks
 
@@ -183,7 +184,7 @@ def test_judge_is_the_metric_of_every_task_whatever_the_chunk() -> None:
             return tree_map(lambda leaf: leaf[indices], task)
 
     for chunk in (1, 3, 100):
-        found = judge(made, Given(), 6, 2, {"mse": mse}, chunk=chunk)["mse"]
+        found = judge(made, Given(), 6, 2, {"mse": of_one(mse)}, chunk=chunk)["mse"]
         short = task._replace(support=truncate(task.support, 2))
         out = loop(made, short)[:6, :, 0].detach()
         torch.testing.assert_close(found, mse(out, task.query.y[:6], task.query.known[:6]))

@@ -41,13 +41,22 @@ _homes: dict[tuple[str, ...], Path] = {}
 
 
 class _Loader(ConfigLoaderImpl):
-    """Hydra's loader, which also remembers the files it merged: its own `choices` forget lists of options."""
+    """Hydra's loader, which also remembers the files it merged: its own `choices` forget lists of options.
+
+    `grids`: those that an override adds a field to.
+    """
 
     chosen: tuple[str, ...] = ()
+    grids: frozenset[str] = frozenset()
 
     def _compose_config_from_defaults_list(self, defaults: Any, repo: Any) -> DictConfig:
         self.chosen = tuple(d.config_path for d in defaults if d.config_path and not d.config_path.startswith("hydra/"))
-        return super()._compose_config_from_defaults_list(defaults, repo)
+        cfg = super()._compose_config_from_defaults_list(defaults, repo)
+        for grid in self.grids:  # what stands for a grid cannot be added to
+            found = OmegaConf.select(cfg, grid)
+            if isinstance(found, DictConfig):
+                OmegaConf.update(cfg, grid, OmegaConf.to_container(found), merge=False)
+        return cfg
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
@@ -66,6 +75,8 @@ def _load(checked: Sequence[str]) -> DictConfig:
     version.setbase("1.3")
     options.user_folder()
     loader = _Loader(create_config_search_path(MODULE))
+    keys = (re.match(r"(strategy\..+\.tune)\.", parse(word).key_or_group) for word in checked)
+    loader.grids = frozenset(key[1] for key in keys if key)
     try:
         cfg = loader.load_configuration(options.ROOT, list(checked), RunMode.RUN)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:

@@ -161,9 +161,10 @@ class Judge:
 
     def warm(self, rule: Rule, method: str, point: Point, thresholds: list[int], k: int) -> list[Score]:
         """Return the scores on withheld ratings of known users: errors and rankings of them, or lists."""
-        tasks, support = self.data.warm_tasks(), self.supports[-1]
+        tasks = self.data.warm_tasks()
         if tasks is None:
             return []
+        support = self.supports[-1] if self.data.rated else tasks.support
         with rule.set(point), torch.no_grad():
             if self.lists:
                 found = self.lists.values(rule, self.lists.parts(rule, tasks, len(tasks)), tasks.support)

@@ -26,9 +26,10 @@ class Spec:
 class Model(nn.Module):
     """Backbone, head and objective; forward goes from inputs to outputs at the head's start."""
 
-    def __init__(self, backbone: Any, head: Any, objective: Any, task: str = "user") -> None:
+    def __init__(self, backbone: Any, head: Any, objective: Any, task: str = "user", descriptions: int = 0) -> None:
         super().__init__()
         self.backbone, self.head, self.objective, self.task = backbone, head, objective, task
+        self.descriptions = descriptions
 
     def features(self, x: Any) -> Tensor:
         """Return the features (B, D) of inputs; (B, 1 + N, D) where x["others"] (B, N) is ranked against x["item"]."""

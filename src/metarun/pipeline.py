@@ -73,6 +73,8 @@ class Pipeline:
             rounds.append(learned)
         best = learned if self.cfg.pipeline.patience is None else min(rounds, key=lambda p: p.value, default=learned)
         own = [*self.cfg.evaluate.against, self.cfg.evaluate.reference, *chain]
+        if not (self.data.cold or self.data.rated):  # pretraining alone has something to be judged on
+            own = []
         alone = [method for method in dict.fromkeys(own) if method != best.method]
         products = {method: self.alone(method, pretrained) for method in alone}
         return products | ({best.method: best} if best.method else {})

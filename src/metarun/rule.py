@@ -59,6 +59,9 @@ class Rule(nn.Module):
     """Anything but "head": the engine tells each task which rows of the backbone's tables it looks up, as
     `context["rows"]`."""
 
+    progress: float = 1.0
+    """How far meta-training is, 0 at its first step; set by the meta-stage, read in `outer` by what is annealed."""
+
     tune: dict[str, list[float]] | None = None
     """Grid of attribute values that validation tasks choose from, per support size."""
 

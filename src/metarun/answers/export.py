@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 import metarun
-from metarun import store
-from metarun.answers.locate import ANSWERS
+from metarun import options, store
+from metarun.answers.locate import ANSWERS, ARRAYS
 from metarun.answers.packed import pack
 from metarun.answers.rebuild import FORMAT
 from metarun.config import load_option, strategies
@@ -23,20 +23,21 @@ from metarun.pipeline import Pipeline, Product
 def write(pipeline: Pipeline, products: dict[str, Product], chosen: dict[str, Any], summary: dict[str, Any]) -> None:
     """Write RUN/answers.ckpt with the method that validation chose, or the reference where nothing was chosen.
 
-    Data without a catalogue of items leaves none, nor do runs whose tasks are items: their answers are not for people.
+    Episodes leave RUN/arrays.ckpt instead. Runs whose tasks are items leave none: their answers are not for people.
     """
     cfg, data = pipeline.cfg, pipeline.data
-    if not isinstance(data, Recommendation) or cfg.dataset.get("tasks", "users") == "items":
-        return
     method = summary["winner"] or summary["reference"]
+    if cfg.dataset.get("tasks", "users") == "items" or method not in products:
+        return
     rule = pipeline.ready(method, products[method])
-    ratings, spec, state = data.ratings, data.spec, rule.state_dict()
+    spec, state = data.spec, rule.state_dict()
+    arrays = {"shape": tuple(spec.shape), "classes": spec.classes, "descriptions": spec.descriptions, "task": spec.task}
     content = {
         "format": FORMAT,
         "metarun": metarun.__version__,
         "run": f"{cfg.name}/{Path(pipeline.folder).name}",
-        "dataset": ratings.name,
-        "synthetic": ratings.synthetic,
+        "dataset": summary["dataset"],
+        "synthetic": summary["synthetic"],
         "method": method,
         "seed": int(cfg.seed),
         "nodes": {**{k: plain(cfg[k]) for k in ("backbone", "head", "objective")}, "strategy": strategy(cfg, method)},
@@ -47,8 +48,22 @@ def write(pipeline: Pipeline, products: dict[str, Product], chosen: dict[str, An
             "sizes": dict(spec.sizes),
             "tables": {k: pack(table) for k, table in spec.tables.items()},
             "context": spec.context,
-            "outputs": 1,
+            "outputs": spec.outputs,
+            "arrays": arrays,
         },
+        "fingerprint": fingerprint(state),
+    }
+    if isinstance(data, Recommendation):
+        store.write(Path(pipeline.folder) / ANSWERS, content | of_people(cfg, data))
+    elif data.cold:
+        needs = list(options.header(f"strategy/{method}").needs)
+        store.write(Path(pipeline.folder) / ARRAYS, content | {"holds": "arrays", "needs": needs})
+
+
+def of_people(cfg: Any, data: Recommendation) -> dict[str, Any]:
+    """Return what answers for people need beside the method: the catalogue and what is known before any rating."""
+    ratings = data.ratings
+    return {
         "item_ids": ratings.item_ids.tolist(),
         "titles": list(ratings.titles),
         "item_feature_names": list(ratings.item_feature_names),
@@ -58,7 +73,6 @@ def write(pipeline: Pipeline, products: dict[str, Product], chosen: dict[str, An
         "positive": cfg.dataset.get("positive"),
         "popularity": data.popularity().to(torch.int32),
     }
-    store.write(Path(pipeline.folder) / ANSWERS, content | {"fingerprint": fingerprint(state)})
 
 
 def plain(node: Any) -> Any:

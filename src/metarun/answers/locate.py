@@ -7,11 +7,12 @@ from pathlib import Path
 
 from metarun.errors import MetarunError
 
-ANSWERS = "answers.ckpt"
+ANSWERS, ARRAYS = "answers.ckpt", "arrays.ckpt"
+ONLY_ARRAYS = "only runs on images, functions or tables answer for plain arrays; those on ratings answer for people"
 
 
-def locate(run: str | Path, outputs: str | Path = "outputs") -> Path:
-    """Return the file of answers that `run` names: the file itself, its folder, or a run as `metarun report` finds it.
+def locate(run: str | Path, outputs: str | Path = "outputs", name: str = ANSWERS) -> Path:
+    """Return the file `name` that `run` names: the file itself, its folder, or a run as `metarun report` finds it.
 
     Raises:
         MetarunError: there is no such run, it is not finished, or it has no answers.
@@ -19,17 +20,17 @@ def locate(run: str | Path, outputs: str | Path = "outputs") -> Path:
     path = Path(run).expanduser()
     if path.is_file():
         return path
-    if (path / ANSWERS).is_file():
-        return path / ANSWERS
+    if (path / name).is_file():
+        return path / name
     from metarun.report.runs import find_run
     from metarun.results import SUMMARY
 
     folder = find_run(str(path), outputs)
-    if (folder / ANSWERS).is_file():
-        return folder / ANSWERS
+    if (folder / name).is_file():
+        return folder / name
     if not (folder / SUMMARY).is_file():
         raise MetarunError(f"{folder} is not finished: the command that started it takes it up")
-    raise MetarunError(f"{folder} has no {ANSWERS}: {_why(folder)}")
+    raise MetarunError(f"{folder} has no {name}: {_why(folder) if name == ANSWERS else ONLY_ARRAYS}")
 
 
 def _why(folder: Path) -> str:

@@ -62,12 +62,12 @@ def rule(content: dict[str, Any], path: Path) -> Rule:
     try:
         nodes, told = content["nodes"], content["spec"]
         tables = {name: unpack(table) for name, table in told["tables"].items()}
-        spec = Spec(told["sizes"], tables, told["context"], told["outputs"])
+        spec = Spec(told["sizes"], tables, told["context"], told["outputs"], **told.get("arrays", {}))
         state = {name: unpack(tensor) for name, tensor in content["rule"].items()}
         with torch.random.fork_rng(devices=[]):
             backbone = make(nodes["backbone"], "backbone", spec=spec)
             head = make(nodes["head"], "head", backbone=backbone, spec=spec)
-            model = Model(backbone, head, make(nodes["objective"], "objective"))
+            model = Model(backbone, head, make(nodes["objective"], "objective"), spec.task)
             built: Rule = make(nodes["strategy"], "strategy", model=model)
         resize(built, state)
         built.load_state_dict(state)

@@ -44,12 +44,14 @@ class Normalisation(nn.Module):
         tasks, rows = counted.shape
         places = tuple(range(3, 1 + x.ndim))
         grouped = x.reshape(tasks, rows, *x.shape[1:])
-        share = (counted / counted.sum(1, keepdim=True).clamp(min=1.0))[..., None]
+        total = counted.sum(1, keepdim=True)
+        share = (counted / total.clamp(min=1.0))[..., None]
         mean = ((grouped.mean(places) if places else grouped) * share).sum(1)
         # Centred first: the difference of two means of squares loses its digits in float32.
         around = grouped - mean.reshape(tasks, 1, -1, *[1] * len(places))
         spread = around.square()
-        variance = ((spread.mean(places) if places else spread) * share).sum(1)
+        # Where nothing counts there is nothing to divide by: the rows stay as they are.
+        variance = ((spread.mean(places) if places else spread) * share).sum(1) + (total == 0)
         factor = self.weight * torch.rsqrt(variance + EPSILON)
         out = around * factor.reshape(tasks, 1, -1, *[1] * len(places)) + self.bias.reshape(-1, *[1] * len(places))
         return out.reshape(x.shape)

@@ -57,6 +57,7 @@ class FewShotImages(Episodic):
         self.train_shots, self.train_queries = sorted(set(train_shots or self.supports)), train_queries or queries
         self.cells = [] if split == IMAGES else [f"{way}-way" for way in self.ways]
         self.cold = bool(self.cells)
+        self.unit = "episodes" if self.cold else "images"
 
     def read(self) -> Images:
         """Return the images."""
@@ -64,7 +65,9 @@ class FewShotImages(Episodic):
 
     @cached_property
     def parts(self) -> dict[str, list[int]]:
-        """The classes (numbers) of "train", "validation" and "test"."""
+        """The classes (numbers) of "train", "validation" and "test"; all train where images are held out."""
+        if self.split == IMAGES:
+            return {"train": list(range(len(self.images.classes))), "validation": [], "test": []}
         return class_split(self.images, self.split, self.split_seed, self.shares)
 
     @cached_property
@@ -103,7 +106,7 @@ class FewShotImages(Episodic):
     @cached_property
     def trained(self) -> Tensor:
         """The class numbers that training sees."""
-        return torch.arange(len(self.images.classes)) if self.split == IMAGES else self.classes("train")
+        return self.classes("train")
 
     @cached_property
     def spec(self) -> Spec:

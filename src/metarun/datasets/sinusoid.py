@@ -6,7 +6,7 @@ from metarun.data.episodic import Episodic
 from metarun.data.sinusoid import PROTOCOLS, SinusoidTasks
 from metarun.metrics.regression import mae, mse
 from metarun.model import Spec
-from metarun.protocols.labels import Metric
+from metarun.protocols.labels import Metric, of_one
 
 
 class Sinusoid(Episodic):
@@ -43,10 +43,7 @@ class Sinusoid(Episodic):
     @property
     def metrics(self) -> dict[str, Metric]:
         """Squared and absolute error, as means over the query of a task."""
-        return {
-            "squared_error": lambda out, y, mask: mse(out[..., 0], y, mask),
-            "absolute_error": lambda out, y, mask: mae(out[..., 0], y, mask),
-        }
+        return {"squared_error": of_one(mse), "absolute_error": of_one(mae)}
 
     def describe(self) -> dict[str, object]:
         """Return the dataset as resolved, for the manifest; a sine wave is what the protocol is about, no stand-in."""

@@ -16,13 +16,18 @@ from metarun.tasks import encoded, in_chunks, judge_encoded
 Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
+def of_one(error: Metric) -> Metric:
+    """Return an error of numbers (T, Q) as one of outputs (T, Q, 1)."""
+    return lambda out, y, mask: error(out[..., 0], y, mask)
+
+
 def of_ratings(lowest: float, highest: float) -> dict[str, Metric]:
     """Return errors of predictions (T, Q, 1) clipped to the scale of ratings, and the order that they give."""
 
     def clipped(error: Metric) -> Metric:
-        return lambda out, y, mask: error(out[..., 0].clamp(lowest, highest), y, mask)
+        return of_one(lambda out, y, mask: error(out.clamp(lowest, highest), y, mask))
 
-    return {"mse": clipped(mse), "mae": clipped(mae), "ndcg@10": lambda out, y, mask: ndcg(out[..., 0], y, mask)}
+    return {"mse": clipped(mse), "mae": clipped(mae), "ndcg@10": of_one(ndcg)}
 
 
 class Labels:

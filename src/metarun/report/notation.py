@@ -72,7 +72,8 @@ def unit(summary: Mapping[str, Any]) -> str:
 
 def given(summary: Mapping[str, Any]) -> str:
     """Return what a support size counts: ratings, shots of each class, or points of a function."""
-    return {"episodes": "shots", "functions": "support points"}.get(unit(summary), "support ratings")
+    counted = {"episodes": "shots", "images": "shots", "functions": "support points"}
+    return counted.get(unit(summary), "support ratings")
 
 
 def label(metric: str) -> str:

@@ -115,8 +115,9 @@ def _caption(summary: Mapping[str, Any], metric: str, cell: str, compact: bool, 
         lines[-1] += "; → chosen on validation"
     if found and min(found) < FEW:
         lines.insert(1, f"only {min(found)} {unit}: read the intervals, not the ranks")
+    all_of = "on other images of the same classes" if unit == "images" else f"with all training ratings of these {unit}"
     lines += [
-        f"{method}: with all training ratings of these {unit}, not {notation.spoken(sizes)}"
+        f"{method}: {all_of}, not {notation.spoken(sizes)}"
         for method in notation.ordered(method for methods in sizes.values() for method in methods)
         if notation.family(method) == "pretrain"
     ]

@@ -25,6 +25,7 @@ class Meta(Stage):
 
     def training_step(self, batch: Task, index: int) -> Tensor:
         """Return what these tasks add to the mean outer loss of all, and to what keeps the rule near its start."""
+        self.rule.progress = self.position / self.steps
         loss = outer(self.rule, batch, self.vmapped).mean() * self.share + self.rule.regulariser() / ranks.world()
         self.recent = loss.detach()
         return loss

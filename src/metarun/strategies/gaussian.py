@@ -1,7 +1,8 @@
 """A linear head in closed form: the posterior mean under a Gaussian prior, with sums as the state.
 
 On tasks it is R2D2 (Bertinetto et al., "Meta-learning with differentiable closed-form solvers", ICLR 2019), for a new
-user it is fold-in (of interactions: that of implicit ALS), on a stream it is recursive least squares.
+user it is fold-in (of interactions: that of implicit ALS), on a stream it is recursive least squares. Of classes it is
+one regression per class on labels 1 and 0, all with the same A.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metarun.model import Model
+from metarun.model import Model, among
 from metarun.rule import Batch, Rule, State, Task
+from metarun.strategies.classes import classifies, present
 from metarun.strategies.quadratic import Everything, at_start, of_rows, ranks, survey
 
 
@@ -54,7 +56,8 @@ class Gaussian(Rule):
         mean, precision = self.prior(context)
         zero = self.gram.new_zeros(())
         start = at_start(Everything(self.gram, self.pull_of_items, zero, zero), self.unobserved, mean)
-        return {"mean": mean, "A": precision + start.A, "b": start.b}
+        state = {"mean": mean, "A": precision + start.A, "b": start.b}
+        return {**state, "classes": present(self.model, context)} if classifies(self.model) else state
 
     def update(self, state: State, batch: Batch) -> State:
         """Add the rows with a known label to the sums."""
@@ -69,7 +72,7 @@ class Gaussian(Rule):
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Return outputs (B, C)."""
         out: Tensor = self.model.head(self.weight(state), x)
-        return out
+        return among(out, state.get("classes"))
 
     def commit(self, state: State) -> dict[str, Tensor]:
         """Return the head's weight; nothing where pooled rows are of many users but the catalogue was counted once."""

@@ -2,22 +2,25 @@
 
 Finn, Abbeel and Levine, "Model-agnostic meta-learning", ICML 2017; Li et al., "Meta-SGD", 2017 (learned rates);
 Raghu et al., "Rapid learning or feature reuse?", ICLR 2020 (head only); Li, Grandvalet and Davoine, ICML 2018 (L2-SP).
+The support loss is a mean over rows. Code that sums it over the classes (MAML's own) has rates C times as large as they
+read: its 0.4 at 5 classes is 2.0 here.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, grad
+from torch.utils._pytree import tree_map
 
-from metarun.model import Model, readable
-from metarun.rule import Batch, Rule, State
-
-HEAD = "head"
+from metarun.model import Model, among, readable
+from metarun.rule import Batch, Rule, State, Task, chunks, support
+from metarun.strategies import rates
+from metarun.strategies.rates import HEAD
 
 
 def moved(word: str, task: str) -> str:
@@ -37,9 +40,17 @@ class Gradient(Rule):
     `moves`: "head" adapts the head's weight, "rows" the rows that the task looks up in tables of embeddings
     (`context["rows"]`), "both" the two, "all" the whole backbone as well; "users" and "items" are head and rows where a
     task is a user, the reverse where it is an item. Rows alone change nothing about items met for the first time.
-    `shrink`: rows of prior belief; the mean gradient is scaled by
-    n / (n + shrink), so that one rate serves small and large supports. `anchor`: weight of |theta - start|^2.
+    `test_steps`: steps of everything but the outer loss, None for `steps`, so that what is judged takes as many as it
+    is told and training stays as it is. `learn_rate`: see `rates.learned`. `shrink`: rows of prior belief; the mean
+    gradient is scaled by n / (n + shrink), so that one rate serves small and large supports. `anchor`: weight of
+    |theta - start|^2.
+
+    Where the backbone normalises by the support, its rows are part of the state: those of the last batch, under the
+    moved parameters, are the statistics of whatever is predicted.
     """
+
+    linear: ClassVar[bool] = True
+    """Whether scores are the head's product, whose gradient has a closed form."""
 
     def __init__(
         self,
@@ -47,6 +58,7 @@ class Gradient(Rule):
         model: Model,
         moves: str = "head",
         steps: int = 1,
+        test_steps: int | None = None,
         inner_lr: float = 0.01,
         first_order: bool = False,
         learn_rate: str = "none",
@@ -58,17 +70,14 @@ class Gradient(Rule):
     ) -> None:
         super().__init__(model)
         self.moves = moved(moves, model.task)
-        self.steps, self.inner_lr, self.first_order = steps, inner_lr, first_order
+        self.steps, self.test_steps, self.inner_lr, self.first_order = steps, test_steps, inner_lr, first_order
         self.shrink, self.anchor, self.chunk, self.tune = shrink, anchor, chunk, tune
+        self.learn_rate = learn_rate
         model.backbone.requires_grad_(learns == "all")
-        shapes = {HEAD: model.head.weight.shape if learn_rate == "parameter" else ()} if self.moves != "rows" else {}
-        shapes |= dict.fromkeys(self.of_backbone(), ())
-        self.log_scale = nn.ParameterDict(
-            {
-                name.replace(".", "_"): nn.Parameter(torch.zeros(shape), requires_grad=learn_rate != "none")
-                for name, shape in shapes.items()
-            }
-        )
+        found = rates.learned(learn_rate, self.moving(), self.tables(), steps, inner_lr)
+        # Factors and rates are two names, so that neither is ever read as the other.
+        self.log_scale = rates.nothing() if learn_rate in rates.OWN else found
+        self.rates = found if learn_rate in rates.OWN else rates.nothing()
 
     @property
     def sees(self) -> str:
@@ -84,13 +93,20 @@ class Gradient(Rule):
                 theta |= {name: theta[name][ids] for name in self.model.backbone.tables[column] if name in theta}
         return theta
 
+    def moving(self) -> dict[str, Tensor]:
+        """Return the parameters that move, by name."""
+        return ({} if self.moves == "rows" else {HEAD: self.model.head.weight}) | self.of_backbone()
+
     def of_backbone(self) -> dict[str, Tensor]:
         """Return the parameters of the backbone that move, by name: none, its tables, or all."""
         if self.moves == "head":
             return {}
-        parameters = dict(self.model.backbone.named_parameters())
-        tables = {name for names in self.model.backbone.tables.values() for name in names}
+        parameters, tables = dict(self.model.backbone.named_parameters()), self.tables()
         return parameters if self.moves == "all" else {n: p for n, p in parameters.items() if n in tables}
+
+    def tables(self) -> set[str]:
+        """Return the names of the parameters that are looked up by row."""
+        return {name for names in self.model.backbone.tables.values() for name in names}
 
     def init(self, context: dict[str, Any]) -> State:
         """Return the start, the rate, and what stays fixed during the task."""
@@ -102,25 +118,39 @@ class Gradient(Rule):
         }
         if self.anchor:
             state["start"] = theta
+        if "classes" in context:
+            state["classes"] = context["classes"]
+        if self.looks_back:
+            state["seen"] = ()
         if "rows" in context:
             fixed = dict(self.model.backbone.named_buffers())
             tables = self.model.backbone.tables
             state["fixed"] = {n: fixed[n][ids] for c, ids in context["rows"].items() for n in tables[c] if n in fixed}
         return state
 
-    def features(self, state: State, theta: dict[str, Tensor], x: Any) -> Tensor:
-        """Return features (B, D) under the moved parameters."""
+    @property
+    def looks_back(self) -> bool:
+        """Whether features of new rows depend on the support under the moved parameters, so that its rows are kept."""
+        return self.moves != "head" and self.model.pooled and self.model.backbone.norm == "support"
+
+    def features(self, state: State, theta: dict[str, Tensor], x: Any, counted: Tensor | None = None) -> Tensor:
+        """Return features (B, D) under the moved parameters; counted (B,): the rows that statistics are made of."""
         if self.moves == "head":
             return x  # type: ignore[no-any-return]
         moved = {name: value for name, value in theta.items() if name != HEAD}
-        features: Tensor = functional_call(self.model.backbone, {**moved, **state.get("fixed", {})}, (x,))
+        given = (x, counted) if self.model.pooled else (x,)
+        features: Tensor = functional_call(self.model.backbone, {**moved, **state.get("fixed", {})}, given)
         return features
+
+    def scores(self, state: State, weight: Tensor, features: Tensor) -> Tensor:
+        """Return outputs (B, C) of a weight (D, C), closed where the task does not have the class."""
+        return among(self.model.head(weight, features), state.get("classes"))
 
     def gradient(self, state: State, batch: Batch) -> dict[str, Tensor]:
         """Return the gradient of the mean loss over known rows, closed form where only a linear head moves."""
         theta, n = state["theta"], batch.known.sum()
-        if self.moves == "head" and hasattr(self.model.objective, "residual"):
-            out = self.model.head(theta[HEAD], batch.x)
+        if self.linear and self.moves == "head" and hasattr(self.model.objective, "residual"):
+            out = self.scores(state, theta[HEAD], batch.x)
             design, _ = self.model.head.split(batch.x)
             y = readable(batch.y, batch.known)
             residual = self.model.objective.residual(out, y)
@@ -131,7 +161,7 @@ class Gradient(Rule):
 
         def loss(moving: dict[str, Tensor]) -> Tensor:
             theta = {**state["theta"], **moving}
-            out = self.model.head(theta[HEAD], self.features(state, theta, batch.x))
+            out = self.scores(state, theta[HEAD], self.features(state, theta, batch.x, batch.known))
             return self.model.loss(out, batch.y, batch.known)
 
         moving = {name: value for name, value in theta.items() if name != HEAD or self.moves != "rows"}
@@ -142,30 +172,73 @@ class Gradient(Rule):
         """Return the step direction of a gradient; a learned update rule changes it here."""
         return gradient
 
-    def path(self, state: State, batch: Batch) -> Iterator[State]:
-        """Yield the state after each gradient step."""
+    def walk(self, state: State, batch: Batch, steps: int) -> Iterator[State]:
+        """Yield the state after each of so many gradient steps."""
         n = batch.known.sum()
         weight = n / (n.clamp(min=1.0) + self.shrink)
-        for _ in range(int(self.steps)):
+        values = self.rates if self.learn_rate in rates.OWN else self.log_scale
+        if self.looks_back:
+            state = {**state, "seen": (batch.x, batch.known)}
+        for step in range(int(steps)):
             g = self.direction(self.gradient(state, batch))
-            if self.first_order:
+            if self.cuts:
                 g = {name: value.detach() for name, value in g.items()}
             if self.anchor:
                 pull = {k: 2 * self.anchor * (state["theta"][k] - state["start"][k]) for k in g}
                 g = {name: value + pull[name] for name, value in g.items()}
-            rate = {name: state["rate"] * weight * self.log_scale[name.replace(".", "_")].exp() for name in g}
-            steps = {name: state["theta"][name] - rate[name] * g[name] for name in g}
-            state = {**state, "theta": {**state["theta"], **steps}}
+            rate = {name: rates.at(self.learn_rate, values, name, step, state["rate"], weight) for name in g}
+            moved = {name: state["theta"][name] - rate[name] * g[name] for name in g}
+            state = {**state, "theta": {**state["theta"], **moved}}
             yield state
 
+    @property
+    def cuts(self) -> bool:
+        """Whether the outer gradient leaves out the second derivative."""
+        return self.first_order
+
+    def path(self, state: State, batch: Batch) -> Iterator[State]:
+        """Yield the state after each gradient step, of as many as the rule is judged with."""
+        return self.walk(state, batch, self.test_steps or self.steps)
+
     def update(self, state: State, batch: Batch) -> State:
-        """Return the state after `steps` gradient steps on one batch."""
+        """Return the state after the gradient steps on one batch."""
         return deque(self.path(state, batch), maxlen=1).pop()
 
+    def adapt(self, task: Task) -> State:
+        """Return the state after the support set, which knows which rows of the query exist."""
+        return self.asked(super().adapt(task), task)
+
+    def asked(self, state: State, task: Task) -> State:
+        """Return the state with the query rows that statistics are made of, where they are made of the query."""
+        own = self.moves != "head" and self.model.pooled and not self.looks_back
+        return {**state, "asked": task.query.mask} if own else state
+
+    def outer(self, task: Task) -> Tensor:
+        """Return the query loss () after `steps` gradient steps, whatever `test_steps` says."""
+        state = self.init(task.context)
+        for batch in chunks(support(task, self.transductive), self.chunk):
+            state = deque(self.walk(state, batch, self.steps), maxlen=1).pop()
+        return self.query_loss(state, task)
+
+    def query_loss(self, state: State, task: Task) -> Tensor:
+        """Return the mean query loss () of a state."""
+        out = self.predict(self.asked(state, task), task.query.x)
+        return self.model.loss(out, task.query.y, task.query.known)
+
     def predict(self, state: State, x: Any) -> Tensor:
-        """Return outputs (B, C)."""
-        out: Tensor = self.model.head(state["theta"][HEAD], self.features(state, state["theta"], x))
-        return out
+        """Return outputs (B, C) of rows (B, ...), normalised by statistics of the support or of these rows."""
+        theta = state["theta"]
+        if self.moves == "head":
+            return self.scores(state, theta[HEAD], x)
+        if not self.looks_back:
+            counted = theta[HEAD].new_ones(len(x))
+            if "asked" in state and len(state["asked"]) == len(x):
+                counted = state["asked"]
+            return self.scores(state, theta[HEAD], self.features(state, theta, x, counted))
+        seen, known = state["seen"] or (x[:0], theta[HEAD].new_zeros(0))
+        joint = tree_map(lambda a, b: torch.cat([a, b]), seen, x)
+        counted = torch.cat([known, known.new_zeros(len(x))])
+        return self.scores(state, theta[HEAD], self.features(state, theta, joint, counted)[len(known) :])
 
     def commit(self, state: State) -> dict[str, Tensor]:
         """Return the moved parameters under their names in the model."""

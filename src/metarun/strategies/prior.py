@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metarun.model import Model
 from metarun.rule import Task
+from metarun.strategies.classes import classifies, present
 from metarun.strategies.quadratic import Sums, at_start, of_rows, survey
 
 ROUNDS = 25
@@ -24,14 +25,24 @@ class Prior(NamedTuple):
 
 
 def sums(model: Model, tasks: Iterator[Task]) -> Sums:
-    """Return the sums of the labelled support rows of batches of tasks (T, ...), features encoded, one output."""
+    """Return the sums of the labelled support rows of batches of tasks, features encoded; each class is a task."""
     unobserved, everything = getattr(model.objective, "unobserved", 0.0), survey(model)
     parts = []
     for task in tasks:
         start = model.head.start(task.context).expand(len(task.support.y), -1, -1)
+        if classifies(model):
+            parts.append(one_by_one(of_rows(model, task.support, 0.0, start), present(model, task.context)))
+            continue
         before, seen = at_start(everything, unobserved, start), of_rows(model, task.support, unobserved, start)
         parts.append(Sums(*(a + b for a, b in zip(before, seen, strict=True))))
     return Sums(*(torch.cat([getattr(part, name) for part in parts]).double() for name in Sums._fields))
+
+
+def one_by_one(found: Sums, classes: Tensor) -> Sums:
+    """Return the sums of tasks (T, ...) of several classes as of one task for each class that there is (T, C)."""
+    kept = torch.nonzero(classes.expand_as(found.loss), as_tuple=True)
+    task, kind = kept
+    return Sums(found.A[task], found.b[task, :, kind][..., None], found.loss[kept], found.rows[task])
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """The quadratic loss of a linear head as sums: what closed forms and priors are made of.
 
-Ratings: sum over rows of (label - offset - x w)^2. Interactions: the implicit squared loss of Hu, Koren and Volinsky,
+Ratings: sum over rows of (label - offset - x w)^2. Classes: the same for each class, whose label is 1 at its own rows
+and 0 at the others. Interactions: the implicit squared loss of Hu, Koren and Volinsky,
 ICDM 2008, over the whole catalogue, sum over rows of c (1 - offset - x w)^2 + unobserved * sum over the other items of
 (offset + x w)^2, where c is the label. Everything is centred at a weight w0: minus half the gradient there is `b`, the
 curvature `A`.
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from metarun.model import Model
 from metarun.rule import Batch
+from metarun.strategies.classes import classifies, one_hot
 
 
 class Everything(NamedTuple):
@@ -27,7 +29,7 @@ class Everything(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """A (..., D, D), b (..., D, 1), the loss at w0 (...), the rows that it stands for (...)."""
+    """A (..., D, D), b (..., D, C), the loss at w0 (...), of classes (..., C), the rows that it stands for (...)."""
 
     A: Tensor
     b: Tensor
@@ -61,13 +63,16 @@ def at_start(everything: Everything, unobserved: float, start: Tensor) -> Sums:
 
 
 def of_rows(model: Model, batch: Batch, unobserved: float, start: Tensor) -> Sums:
-    """Return the sums of a batch's known rows (..., B), features already encoded, at a weight (..., D, 1)."""
+    """Return the sums of a batch's known rows (..., B), features already encoded, at a weight (..., D, C)."""
     known = batch.known[..., None]
     if not ranks(model):
         design, offset = model.head.split(batch.x)
-        residual = torch.where(known > 0, batch.y[..., None] - offset - design @ start, 0.0)
+        of_classes = classifies(model)
+        y = one_hot(model, batch) if of_classes else batch.y[..., None]
+        residual = torch.where(known > 0, y - offset - design @ start, 0.0)
         masked = (design * known).mT
-        return Sums(masked @ design, masked @ residual, residual.square().sum((-1, -2)), batch.known.sum(-1))
+        loss = residual.square().sum(-2 if of_classes else (-1, -2))
+        return Sums(masked @ design, masked @ residual, loss, batch.known.sum(-1))
     chosen = batch.x[..., 0, :] if batch.x.ndim > batch.y.ndim + 1 else batch.x
     design, offset = model.head.split(chosen)
     # What was not chosen is taken back, what was chosen put in its place.

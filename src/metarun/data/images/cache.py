@@ -18,13 +18,14 @@ from metarun.data.images.images import Images
 from metarun.errors import MetarunError
 from metarun.locking import alone
 
-FORMAT = 1  # raise it when the same files come to mean other pixels
+FORMAT = 2  # raise it when the same files come to mean other pixels
 
 
 def cached(name: str, identity: str, build: Callable[[], Images], cache: Path | None = None) -> Images:
     """Return what `build` returned when it was last called for `identity`, or call it and keep the result.
 
-    `name` is part of the folder's name in `cache` (default: METARUN_CACHE). Descriptions and official splits are not kept.
+    `name` is part of the folder's name in `cache` (default: METARUN_CACHE). Descriptions and official
+    splits are not kept.
 
     Raises:
         MetarunError: as `build`, or a cache that cannot be written.
@@ -54,7 +55,7 @@ def _open(place: Path) -> Images | None:
         if [list(pixels.shape), list(label.shape)] != meta["shapes"]:
             return None
         return Images(meta["name"], meta["checksum"], pixels, label, meta["classes"], {}, None)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
 
 

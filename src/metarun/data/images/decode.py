@@ -71,13 +71,13 @@ def decode(file: Path | IO[bytes], where: str, channels: int) -> NDArray[np.uint
 def resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Return an image (channels, height, width) as (channels, size, size), whatever its proportions were.
 
-    By Lanczos' filter, which averages over what a pixel covers. Called after `decode` has made grey or colour of it:
-    asked to scale an image of 1 bit or with a palette, Pillow takes the nearest pixel whatever filter is named.
+    By the bilinear filter, which in Pillow averages over what a pixel covers. `decode` has made grey or colour of the
+    image before: asked to scale one of 1 bit or with a palette, Pillow takes the nearest pixel whatever is named.
     """
     if pixels.shape[1:] == (size, size):
         return pixels
     image_module = need_pillow()
-    planes = [image_module.fromarray(plane).resize((size, size), image_module.Resampling.LANCZOS) for plane in pixels]
+    planes = [image_module.fromarray(plane).resize((size, size), image_module.Resampling.BILINEAR) for plane in pixels]
     return np.stack([np.asarray(plane) for plane in planes])
 
 

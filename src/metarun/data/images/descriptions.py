@@ -55,6 +55,6 @@ def _number(cell: str, where: str) -> float:
         value = float(cell)
     except ValueError:
         value = math.nan
-    if not abs(value) <= np.finfo(np.float32).max:
+    if not abs(value) <= float(np.finfo(np.float32).max):
         raise MetarunError(f"{where}: '{cell}' is not a finite number.")
     return value

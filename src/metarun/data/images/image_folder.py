@@ -103,7 +103,8 @@ def _build(name: str, files: dict[str, list[Path]], size: int | None, channels: 
         if image.shape != pixels.shape[1:]:
             raise MetarunError(
                 f"{flat[0]} is {pixels.shape[3]} x {pixels.shape[2]}, "
-                f"but {file} is {image.shape[2]} x {image.shape[1]}: set dataset.size=SIDE, in pixels, to scale all to one size"
+                f"but {file} is {image.shape[2]} x {image.shape[1]}: "
+                "set dataset.size=SIDE, in pixels, to scale all to one size"
             )
         pixels[row] = image
     assert pixels is not None  # every class has an image

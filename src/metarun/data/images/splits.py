@@ -33,7 +33,7 @@ def class_split(images: Images, name: str, seed: int = 0, shares: Sequence[float
     known = [*LISTED, "seeded"]
     if name != "seeded":
         raise MetarunError(f"dataset.split={name}: choose {', '.join(known)}.{did_you_mean(str(name), known)}")
-    if len(shares) != len(PARTS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+    if len(shares) != len(PARTS) or not (min(shares) >= 0 and abs(sum(shares) - 1) <= 1e-6):
         raise MetarunError(
             f"dataset.shares={list(shares)}: give three shares, of {', '.join(PARTS)}, from 0 on, whose sum is 1."
         )

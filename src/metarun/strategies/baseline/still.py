@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from metarun.model import Model, readable
+from metarun.model import Model, among, readable
 from metarun.rule import Batch, Rule, State, Task
+from metarun.strategies.classes import classifies, present
 
 
 class NoChange(Rule):
@@ -60,7 +61,8 @@ class Frozen(Rule):
 
     def init(self, context: dict[str, Any]) -> State:
         """Return the start."""
-        return {"weight": self.model.head.start(context)}
+        state = {"weight": self.model.head.start(context)}
+        return {**state, "classes": present(self.model, context)} if classifies(self.model) else state
 
     def update(self, state: State, batch: Batch) -> State:
         """Return the state as it is."""
@@ -69,4 +71,4 @@ class Frozen(Rule):
     def predict(self, state: State, x: Any) -> Tensor:
         """Return outputs (B, C)."""
         out: Tensor = self.model.head(state["weight"], x)
-        return out
+        return among(out, state.get("classes"))

@@ -7,6 +7,7 @@ Bertinetto et al., "Meta-learning with differentiable closed-form solvers", ICLR
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import log
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from metarun.model import Model
 from metarun.rule import State, Task
+from metarun.strategies.classes import classifies
 from metarun.strategies.gaussian import Gaussian
 from metarun.strategies.prior import estimate
 
@@ -23,6 +25,9 @@ class MetaRidge(Gaussian):
 
     Where the objective's best answer is the median, a shift of every prediction is learned too: the posterior mean of a
     skewed label lies beside its median, however many labels a task has.
+
+    `precision`: "full" learns the matrix, "scalar" a factor on it, which with an isotropic start is R2D2. For classes
+    the prior mean is 0, and a learned `scale` makes logits of regressions on 1 and 0.
     """
 
     root_0: Tensor
@@ -36,6 +41,8 @@ class MetaRidge(Gaussian):
         pull: float,
         noise: float,
         unobserved: float | None = None,
+        precision: str = "full",
+        scale: float = 10.0,
         tune: dict[str, list[float]] | None = None,
     ) -> None:
         super().__init__(model, tune, unobserved)
@@ -43,7 +50,11 @@ class MetaRidge(Gaussian):
         model.backbone.requires_grad_(learns == "all")
         dim = model.head.weight.shape[0]
         self.mean = nn.Parameter(torch.zeros(dim))
-        self.root = nn.Parameter(torch.eye(dim))  # precision = root @ root.T, in units of the noise
+        # precision = root @ root.T * exp(log_penalty), in units of the noise
+        self.root = nn.Parameter(torch.eye(dim), requires_grad=precision == "full")
+        self.log_penalty = nn.Parameter(torch.zeros(())) if precision == "scalar" else None
+        self.log_scale = nn.Parameter(torch.tensor(log(scale))) if classifies(model) else None
+        self.mean.requires_grad_(self.log_scale is None)
         self.shift = nn.Parameter(torch.zeros(())) if getattr(model.objective, "median", False) else None
         self.register_buffer("root_0", torch.eye(dim))
 
@@ -61,8 +72,16 @@ class MetaRidge(Gaussian):
 
     def prior(self, context: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the learned mean around the start and the learned precision."""
-        mean: Tensor = self.model.head.start(context) + self.mean[:, None]
-        return mean, self.root @ self.root.mT * self.noise
+        start = self.model.head.start(context)
+        # What all classes share cancels in a softmax, and classes are told apart by their rows alone.
+        mean: Tensor = start + self.mean[:, None] if self.log_scale is None else torch.zeros_like(start)
+        precision = self.root @ self.root.mT * self.noise
+        return mean, precision if self.log_penalty is None else precision * self.log_penalty.exp()
+
+    def weight(self, state: State) -> Tensor:
+        """Return the posterior mean (D, C), of classes times the learned scale: a softmax of 0 and 1 is never sure."""
+        weight = super().weight(state)
+        return weight if self.log_scale is None else weight * self.log_scale.exp()
 
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Return outputs (B, C)."""

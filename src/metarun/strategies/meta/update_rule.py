@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from metarun.model import Model
 from metarun.rule import Task
-from metarun.strategies.gradient import HEAD, Gradient
+from metarun.strategies.gradient import Gradient
 from metarun.strategies.prior import estimate
+from metarun.strategies.rates import HEAD
 
 
 class UpdateRule(Gradient):

@@ -31,6 +31,6 @@ class Ridge(Gaussian):
         """Return the start (or zero) and the diagonal penalty; the last feature is the bias if the head has one."""
         start: Tensor = self.model.head.start(context)
         penalty = torch.full_like(start[:, 0], self.penalty)
-        if self.model.head.offset:
+        if self.model.head.offset or getattr(self.model.backbone, "constant", False):
             penalty = torch.cat([penalty[:-1], torch.full_like(penalty[-1:], self.bias_penalty)])
         return (start if self.towards == "start" else torch.zeros_like(start)), torch.diag(penalty)

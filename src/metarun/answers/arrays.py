@@ -1,0 +1,64 @@
+"""A finished run on episodes as something that adapts to plain arrays: support rows in, outputs for query rows out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metarun.answers import rebuild
+from metarun.answers.locate import ARRAYS, locate
+from metarun.errors import MetarunError
+from metarun.rule import Batch, Rule, Task
+from metarun.tasks import answers, encode
+
+
+class Adapted:
+    """The method that validation chose, with the values that it chose, around support rows."""
+
+    def __init__(self, content: dict[str, Any], path: Path) -> None:
+        """Raise MetarunError where the file does not fit this version or names what is not trusted."""
+        told = content["spec"]
+        self.rule: Rule = rebuild.rule(content, path)
+        self.shape, self.outputs = tuple(told["arrays"]["shape"]), int(told["outputs"])
+        self.classifies = bool(getattr(self.rule.model.objective, "classifies", False))
+        self.describes = "descriptions" in content["needs"]
+        self.chosen: dict[int, dict[str, float]] = content["chosen"]
+        self.name = f"{content['method']} of {content['run']}"
+
+    def answer(self, x: Tensor, y: Tensor, query: Tensor, classes: int) -> Tensor:
+        """Return outputs (B, C) of query rows (B, ...) after adapting to support rows (S, ...) and labels (S,).
+
+        classes: how many of the C outputs there are.
+        """
+        context: dict[str, Any] = {"key": torch.zeros(1, dtype=torch.int64)}
+        shots = len(x)
+        if self.classifies:
+            context["classes"] = (torch.arange(self.outputs) < classes).float()[None]
+            shots = int(y.bincount(minlength=classes).min())
+        size = min(self.chosen, key=lambda known: (abs(known - shots), known)) if self.chosen else None
+        task = Task(context, rows(x, y), rows(query, y.new_zeros(len(query))))
+        with torch.no_grad(), self.rule.set(self.chosen[size] if size is not None else {}):
+            return answers(self.rule, encode(self.rule, task), True)[0, :, : max(classes, 1)]
+
+
+def rows(x: Tensor, y: Tensor) -> Batch:
+    """Return rows as a batch of one task."""
+    ones = torch.ones(1, len(x))
+    return Batch(x[None], y[None], ones, ones, torch.zeros(1, dtype=torch.int64))
+
+
+def load(run: str | Path, outputs: str | Path = "outputs") -> Adapted:
+    """Return what a finished run learned, ready to adapt.
+
+    Raises:
+        MetarunError: there is no such run, it is not finished, it is not one on episodes, or its classes are told by
+            descriptions, which plain arrays have not.
+    """
+    path = locate(run, outputs, ARRAYS)
+    found = Adapted(rebuild.read(path, "arrays"), path)
+    if found.describes:
+        raise MetarunError(f"run={run}: {found.name} needs descriptions of the classes, which plain arrays have not")
+    return found

@@ -220,6 +220,14 @@ def test_the_outer_gradient_is_that_of_finite_differences(classes: int) -> None:
         )
 
 
+def test_without_rows_all_classes_are_alike_and_the_number_is_0() -> None:
+    network, none = Network(8, 1, 2, 1, 1, 5).double(), torch.zeros(0).double()
+    x, query = torch.zeros(0, 2).double(), torch.randn(3, 2).double()
+    out = classify(network, x, none, none, torch.ones(2).double(), query)
+    torch.testing.assert_close(out[:, 0], out[:, 1])
+    assert (regress(network, x, none, none, query) == 0).all()
+
+
 def test_one_row_is_enough() -> None:
     network, one = Network(8, 1, 2, 1, 1, 5).double(), torch.ones(1).double()
     x, query = torch.randn(1, 2).double(), torch.randn(3, 2).double()

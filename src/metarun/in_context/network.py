@@ -60,7 +60,8 @@ class Layer(nn.Module):
 
     def split(self, token: Tensor) -> Tensor:
         """Return tokens (B, C, W) by head, (heads, B, C * W / heads)."""
-        return token.reshape(*token.shape[:2], self.heads, -1).permute(2, 0, 1, 3).flatten(2)
+        rows, ways, width = token.shape
+        return token.reshape(rows, ways, self.heads, width // self.heads).permute(2, 0, 1, 3).flatten(2)
 
     def forward(self, token: Tensor, memory: tuple[Tensor, Tensor, Tensor], away: Tensor, classes: Tensor) -> Tensor:
         """Return tokens (B, C, W); away (heads, B, S + 1) scaled distances."""
@@ -70,7 +71,7 @@ class Layer(nn.Module):
         norm = self.before(token) * classes[:, None]
         ask = self.split(self.ask(norm)) / (count * width / self.heads).sqrt()
         weight = (ask @ key.mT - self.near.exp()[:, None, None] * away).softmax(-1)
-        seen = (weight @ value).reshape(self.heads, rows, ways, -1).permute(1, 2, 0, 3).flatten(2)
+        seen = (weight @ value).reshape(self.heads, rows, ways, width // self.heads).permute(1, 2, 0, 3).flatten(2)
         overall = (norm.sum(1, keepdim=True) / count).expand_as(norm)
         token = token + self.out(torch.cat([seen, mean.expand_as(seen), overall], -1))
         up, gate = self.gate(self.between(token)).chunk(2, -1)
@@ -189,5 +190,5 @@ def regress(network: Network, x: Tensor, y: Tensor, shown: Tensor, query: Tensor
     deviation = (centred.square().sum() / number).sqrt()
     scale = torch.where(deviation > 0, deviation, 1.0)
     target = torch.stack([centred / scale, -centred / scale], -1)
-    out = network.answer(network.read(x, target, shown, torch.ones_like(target[0])), query)
+    out = network.answer(network.read(x, target, shown, y.new_ones(2)), query)
     return mean + scale * (out[:, :1] - out[:, 1:]) / 2

@@ -48,7 +48,7 @@ def network_of(run: str | Path, outputs: str | Path, kind: str) -> tuple[Network
     facts = {
         "limits": limits,
         "metarun": metarun.__version__,
-        "run": f"{config['name']}/{folder.name}",
+        "experiment": config["name"],
         "steps": content["steps"],
         "dataset": {name: value for name, value in dataset.items() if name not in ("_target_", "tuned")},
         "meta": config["pipeline"]["meta"],

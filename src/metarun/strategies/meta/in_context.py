@@ -5,6 +5,7 @@ Müller et al., "Transformers can do Bayesian inference", ICLR 2022; Hollmann et
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import torch
@@ -31,12 +32,12 @@ class InContext(Rule):
     def init(self, context: dict[str, Any]) -> State:
         """Return no rows, and the classes that the task has."""
         nothing = self.model.head.weight.new_zeros(0)
-        start = {"x": nothing.new_zeros(0, self.model.backbone.dim), "y": nothing, "shown": nothing}
+        start = {"x": nothing.new_zeros(0, prod(self.model.backbone.shape)), "y": nothing, "shown": nothing}
         return start | ({"classes": context["classes"]} if self.classifies else {})
 
     def update(self, state: State, batch: Batch) -> State:
         """Add the rows; those without a label are kept but never shown."""
-        x = batch.x.to(state["x"].dtype)
+        x = batch.x.flatten(1).to(state["x"].dtype)
         # Rows may have fewer features than the widest task.
         before = state["x"][:, : x.shape[1]]
         y = readable(batch.y, batch.known).to(x.dtype)
@@ -46,7 +47,7 @@ class InContext(Rule):
 
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Return outputs (B, C): scores of the classes, or one expected label."""
-        x = x.to(state["x"].dtype)
+        x = x.flatten(1).to(state["x"].dtype)
         if self.classifies:
             return classify(self.network, state["x"], state["y"], state["shown"], state["classes"].to(x.dtype), x)
         return regress(self.network, state["x"], state["y"], state["shown"], x)

@@ -19,10 +19,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import metarun
-from metarun import MetaClassifier, MetaRegressor, estimators
+from metarun import MetaClassifier, MetaRegressor, estimators, store
 from metarun.errors import MetarunError
 from metarun.in_context.network import Network
 from metarun.in_context.weights import pack, packaged, unpacked
+from metarun.results import SUMMARY
 
 both = pytest.mark.parametrize("face", [MetaClassifier, MetaRegressor])
 
@@ -176,3 +177,41 @@ def test_packing_keeps_every_weight(tmp_path: Path) -> None:
     assert again.sizes == network.sizes
     for name, value in network.state_dict().items():
         assert torch.equal(again.state_dict()[name].float(), value)
+
+
+def finished(folder: Path, network: Network, **changes: Any) -> Path:
+    """Write what a finished run of prior_classifier leaves of its network."""
+    strategy = {"_target_": "metarun.strategies.meta.in_context.InContext", **network.sizes}
+    config = {
+        "name": "prior_classifier", "seed": 0, "strategy": {"meta": changes.get("strategy", strategy)},
+        "dataset": {"target": changes.get("target", "classes"), "classes": 4}, "pipeline": {"meta": {"steps": 3}},
+    }  # fmt: skip
+    for stage, own in (("2-meta", Network(**network.sizes).state_dict()), ("10-meta", network.state_dict())):
+        rule = {"model.head.weight": torch.zeros(2, 1)} | {f"network.{name}": value for name, value in own.items()}
+        store.write(folder / "checkpoints" / stage / store.MODEL, {"config": config, "rule": rule, "steps": 3})
+    (folder / "manifest.json").write_text("{}")
+    if changes.get("finished", True):
+        (folder / SUMMARY).write_text("{}")
+    return folder
+
+
+def test_a_finished_run_gives_its_last_network(tmp_path: Path) -> None:
+    network = Network(8, 1, 2, 1, 1, 5)
+    model = MetaClassifier(run=finished(tmp_path / "a", network)).fit([[0.0], [1.0]], [0, 1])
+    assert torch.equal(model.network_.leave.weight, network.leave.weight.double())
+    assert model.limits_["classes"] == 4
+    assert MetaClassifier(run="latest", outputs=tmp_path).fit([[0.0], [1.0]], [0, 1]).limits_ == model.limits_
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"finished": False}, "is not finished"),
+        ({"target": "number"}, "makes a regressor; give a run of metarun .experiment=prior_classifier"),
+        ({"strategy": {"_target_": "metarun.strategies.meta.maml.Maml"}}, "no network that reads plain rows"),
+    ],
+)
+def test_other_runs_are_refused_in_words(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    folder = finished(tmp_path / "a", Network(8, 1, 2, 1, 1, 5), **changes)
+    with pytest.raises(MetarunError, match=told):
+        MetaClassifier(run=folder).fit([[0.0], [1.0]], [0, 1])

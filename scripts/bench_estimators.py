@@ -1,6 +1,7 @@
 """MetaClassifier and MetaRegressor on real tables that had no part in their training, from 5 to 50 rows.
 
-METARUN_DATA=data python scripts/bench_estimators.py [classification|regression] [--draws 20] [--csv FILE]
+METARUN_DATA=data python scripts/bench_estimators.py classification|regression [--draws 20] [--csv FILE]
+python scripts/bench_estimators.py generated --draws 2  # tables as large as the estimators take
 
 All methods get the same draws. What is missing is the mean of the support rows (0 where all are missing); the rivals
 are standardised. Scores: balanced accuracy; 1 - RMSE / deviation of the table's labels. "better" is, table by table and
@@ -21,6 +22,7 @@ import numpy as np
 import tables
 import torch
 from numpy.typing import NDArray
+from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -30,7 +32,7 @@ from sklearn.preprocessing import StandardScaler
 from metarun import MetaClassifier, MetaRegressor
 from metarun.in_context.network import Network
 
-SIZES, QUERIES = (5, 10, 20, 50), 500
+SIZES, LARGE, QUERIES = (5, 10, 20, 50), (300, 1000), 500
 Floats = NDArray[np.float64]
 
 
@@ -54,9 +56,9 @@ def filled(support: Floats, query: Floats) -> tuple[Floats, Floats]:
 
 def methods(kind: str, size: int) -> dict[str, Any]:
     """Return the estimators by name."""
-    few = 1 + 2 * (size // 20)  # 1 of 5 and 10 rows, 3 of 20, 5 of 50
+    few = 1 + 2 * min(size // 20, 2)  # 1 of 5 and 10 rows, 3 of 20, 5 of 50 and more; of numbers at least 3
     scaled = partial(make_pipeline, StandardScaler())
-    if kind == "classification":
+    if kind != "regression":
         return {
             "meta": MetaClassifier(),
             "meta balanced": MetaClassifier(balance_probabilities=True),
@@ -68,13 +70,15 @@ def methods(kind: str, size: int) -> dict[str, Any]:
     return {
         "meta": MetaRegressor(),
         "linear": scaled(Ridge()),
-        "k-NN": scaled(KNeighborsRegressor(few)),
+        "k-NN": scaled(KNeighborsRegressor(max(few, 3))),
+        "5-NN": scaled(KNeighborsRegressor(5)),
+        "mean": DummyRegressor(),
     }
 
 
 def untrained(kind: str, seed: int) -> MetaClassifier | MetaRegressor:
     """Return the estimator with fresh weights in its network."""
-    face = MetaClassifier if kind == "classification" else MetaRegressor
+    face = MetaRegressor if kind == "regression" else MetaClassifier
 
     class Untrained(face):  # type: ignore[misc, valid-type]
         def load(self) -> tuple[Network, dict[str, Any]]:
@@ -88,7 +92,7 @@ def untrained(kind: str, seed: int) -> MetaClassifier | MetaRegressor:
 
 def score(kind: str, y: Floats, found: Floats, spread: float) -> float:
     """Return what is averaged: higher is better."""
-    if kind == "classification":
+    if kind != "regression":
         return float(balanced_accuracy_score(y, found))
     return float(1 - np.sqrt(np.mean((y - found) ** 2)) / spread)
 
@@ -96,13 +100,14 @@ def score(kind: str, y: Floats, found: Floats, spread: float) -> float:
 def measure(kind: str, draws: int, sizes: tuple[int, ...]) -> dict[tuple[str, int], dict[str, Floats]]:
     """Return the scores (draws,) of every method for every table and size."""
     results: dict[tuple[str, int], dict[str, Floats]] = {}
+    classes = kind != "regression"
     for name, x, y in getattr(tables, kind)():
         for size in sizes:
-            if kind == "classification" and size < len(np.unique(y)):
+            if classes and size < len(np.unique(y)):
                 continue
             found: dict[str, list[float]] = {}
             for number in range(draws):
-                support, query = draw(name, y, size, number, kind == "classification")
+                support, query = draw(name, y, size, number, classes)
                 xs, xq = filled(x[support], x[query])
                 for method, estimator in {**methods(kind, size), "untrained": untrained(kind, number)}.items():
                     fitted = estimator.fit(xs, y[support])
@@ -120,33 +125,33 @@ def interval(differences: list[Floats]) -> tuple[float, float]:
 
 
 def compare(results: dict[tuple[str, int], dict[str, Floats]], sizes: tuple[int, ...]) -> None:
-    """Print means per size and over all, and paired differences to the better rival."""
-    for chosen in [(size,) for size in sizes] + [sizes]:
+    """Print means per size and over all, and paired differences to the better rival and to the best of all others."""
+    ours = ("meta", "meta balanced", "untrained")
+    for chosen in [*((size,) for size in sizes), sizes]:
         cells = [found for (_, size), found in results.items() if size in chosen]
-        print(f"\nrows {', '.join(map(str, chosen))}: {len(cells)} tables and sizes")
+        others = [name for name in cells[0] if name not in ours]
+        rivals = {"better": ["linear", "k-NN"], "best of all": others} | {name: [name] for name in others}
+        print(f"\nrows {', '.join(map(str, chosen))}: {len(cells)} tables and sizes; mean, then paired differences")
         for method in cells[0]:
             print(f"  {method:16} {np.mean([found[method].mean() for found in cells]):.4f}")
-        better = [found[max(("linear", "k-NN"), key=lambda m, f=found: f[m].mean())] for found in cells]
-        print(f"  {'better':16} {np.mean([b.mean() for b in better]):.4f}")
-        for method in ("meta", "meta balanced", "untrained"):
-            if method in cells[0]:
-                for rival in ("linear", "k-NN"):
-                    mean, half = interval([found[method] - found[rival] for found in cells])
-                    print(f"  {method} - {rival}: {mean:+.4f} ± {half:.4f}")
-                mean, half = interval([found[method] - b for found, b in zip(cells, better, strict=True)])
-                print(f"  {method} - better: {mean:+.4f} ± {half:.4f}")
+        for method in [name for name in ours if name in cells[0]]:
+            for rival, names in rivals.items():
+                chosen_ones = [found[max(names, key=lambda name, f=found: f[name].mean())] for found in cells]
+                mean, half = interval([found[method] - r for found, r in zip(cells, chosen_ones, strict=True)])
+                print(f"  {method} - {rival}: {mean:+.4f} ± {half:.4f}")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("classification", "regression"))
+    parser.add_argument("kind", choices=("classification", "regression", "generated"))
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--csv", type=Path, help="write every score")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    results = measure(options.kind, options.draws, SIZES)
-    compare(results, SIZES)
+    sizes = LARGE if options.kind == "generated" else SIZES
+    results = measure(options.kind, options.draws, sizes)
+    compare(results, sizes)
     if options.csv:
         with options.csv.open("w", newline="") as file:
             writer = csv.writer(file)

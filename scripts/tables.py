@@ -1,4 +1,4 @@
-"""Real tables for bench_estimators.py: scikit-learn's own, and those of UCI that are in the folder METARUN_DATA."""
+"""Tables for bench_estimators.py: scikit-learn's own, those of UCI in the folder METARUN_DATA, generated ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from sklearn import datasets
+
+from metarun.data.prior.tasks import Limits, PriorTasks
 
 Table = tuple[str, NDArray[np.float64], NDArray[np.float64]]
 HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
@@ -55,3 +58,14 @@ def regression() -> Iterator[Table]:
     if rows is not None:
         known = rows[rows[:, 5] > 0]
         yield "pima body mass", np.delete(known, 5, 1), known[:, 5]
+
+
+def generated(number: int = 12) -> Iterator[Table]:
+    """Yield large tables with classes from the prior, of a split that nothing was trained or chosen on."""
+    prior = PriorTasks(Limits(1000, 300, 100, 10), 0, "limits", number, block=1, rows=1000)
+    for i in range(number):
+        task = prior.batch(torch.tensor([i]))
+        x, y = (
+            torch.cat([a[0], b[0]]).numpy().astype(float) for a, b in zip(task.support[:2], task.query[:2], strict=True)
+        )
+        yield f"generated {i}: {x.shape[1]} features, {int(y.max()) + 1} classes", x, y

@@ -43,7 +43,7 @@ BAD = [
     (["trainer.threads=0"], "trainer.threads=0: out of bounds, give null | int >= 1"),
     (["pipeline.repretrain=nevr"], "repretrain=nevr: not allowed, give never | each_round. Did you mean 'never'?"),
     (["strategy=[meta/maml,meta/ridge]"], "meta/maml and meta/ridge are of one family, a run takes one of each"),
-    (["strategy=null"], "strategy=null: every run needs one; choose from transfer/finetune"),
+    (["strategy=null"], "strategy=null: every run needs one; choose from transfer/baselineplusplus"),
     (["dataset.split=warm_80_20"], "dataset.split=warm_80_20 has no unseen users to adapt to"),
     (["evaluate.prequential=true"], "evaluate.prequential=true needs an order in time"),
     (
@@ -74,7 +74,7 @@ BAD = [
     (["seed=1", "list"], "list: a verb comes first: metarun list"),
     (["tuned.mmal.inner_lr=1"], "tuned.mmal: no method 'mmal' reads tuned values. Did you mean 'maml'?"),
     (["tuned.maml.iner_lr=1"], "tuned.maml.iner_lr: maml reads no tuned 'iner_lr'. Did you mean 'inner_lr'?"),
-    (["tuned.maml.moves=all"], "tuned.maml.moves: maml reads no tuned 'moves'."),
+    (["tuned.maml.anchor=1"], "tuned.maml.anchor: maml reads no tuned 'anchor'."),
     (["tuned.maml.inner_lr=-1"], "tuned.maml.inner_lr=-1: out of bounds, give float > 0"),
     (["tuned.maml=1"], "tuned.maml=1: set a field, tuned.maml."),
     (["strategy.meta.tune={inner_lrr: [1]}"], "meta.tune.inner_lrr: strategy/meta/maml has no field 'inner_lrr'."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -77,6 +78,20 @@ def test_a_grid_given_replaces_the_one_in_the_file() -> None:
     added = config.compose(["strategy.meta.tune.steps=[1]"]).strategy.meta.tune
     assert set(added) > {"steps"}
     assert not config.compose(["strategy.meta.tune={}"]).strategy.meta.tune
+
+
+def test_a_grid_may_come_with_the_data() -> None:
+    def found(*words: str) -> Any:
+        return OmegaConf.to_container(config.compose(list(words)), resolve=True)["strategy"]["meta"]["tune"]  # type: ignore[index,call-overload]
+
+    tuned = "tuned.maml.tune={steps: [2, 4]}"
+    assert found(tuned) == {"steps": [2, 4]}
+    assert found(tuned, "strategy.meta.tune={shrink: [1]}") == {"shrink": [1]}
+    assert set(found("strategy.meta.tune.steps=[1]")) == {"inner_lr", "shrink", "steps"}
+    assert found("tuned.maml.tune=null") is None
+    assert found("strategy.meta.tune=null") is None
+    with pytest.raises(MetarunError, match="strategy/meta/maml has no field 'step'"):
+        found("tuned.maml.tune={step: [2]}")
 
 
 def test_composing_twice_changes_nothing() -> None:

@@ -31,6 +31,9 @@ VARIANTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("meta/maml", {"moves": "both", "learns": "all", "steps": 2}, ("backbone=mf_features",)),
     ("meta/maml", {"moves": "rows", "learns": "all", "steps": 2}, ("backbone=mf_features",)),
     ("transfer/finetune", {"moves": "items", "anchor": 0.3, "steps": 2}, ()),
+    ("meta/metasgd", {"moves": "all", "learns": "all"}, ("backbone=mf_features",)),
+    ("meta/curvature", {"moves": "all", "learns": "all", "steps": 2}, ("backbone=mf_features",)),
+    ("meta/reptile", {"moves": "both", "steps": 2}, ()),
     ("meta/maml", {"first_order": True, "learn_rate": "scalar"}, ()),
     ("meta/maml", {"learns": "all"}, ("backbone=mf_features",)),
     ("meta/update_rule", {"form": "diagonal", "theta_init": "identity"}, ()),
@@ -85,6 +88,12 @@ ON_ARRAYS += [
     ("meta/cnp", REGRESSION, {}, "support"),
     ("baseline/nearest_mean", CLASSIFICATION, {"centre": False, "unit": False}, "none"),
     ("meta/zeroshot", CLASSIFICATION, {"hidden": [3]}, "none"),
+    ("meta/maml", CLASSIFICATION, {"moves": "all", "learns": "all", "steps": 2, "test_steps": 3}, "support"),
+    ("meta/maml", CLASSIFICATION, {"moves": "all", "learns": "all", "steps": 2}, "query"),
+    ("meta/reptile", CLASSIFICATION, {"steps": 2}, "support"),
+    ("meta/curvature", REGRESSION, {"steps": 2}, "support"),
+    ("transfer/finetune", CLASSIFICATION, {"moves": "all", "steps": 2, "anchor": 0.3}, "group"),
+    ("transfer/baselineplusplus", CLASSIFICATION, {"steps": 3}, "support"),
 ]
 
 

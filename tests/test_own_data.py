@@ -65,7 +65,8 @@ def test_nothing_is_overwritten(capsys: Out) -> None:
         ),
         (["check", "my.csv", "--as", "ratings", "dataset.repeats=mean"], "not allowed, give sum | max"),
         (["check", "gone.csv", "--as", "ratings"], "dataset.path=gone.csv: no such file."),
-        (["check", "my.csv", "--as", "images"], "metarun data check --as images: there is only ratings."),
+        (["check", "my.csv", "--as", "rating"], "metarun data check --as rating: there is only ratings and images."),
+        (["check", "my.csv", "--as", "images"], "dataset.path=my.csv is a file, not a folder"),
         (["check", "1n"], "There is no MovieLens version '1n'"),
     ],
 )

@@ -27,10 +27,28 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_inner_loop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("higher")
+    pytest.importorskip("torchopt")
     assert script("bench_inner_loop", monkeypatch).main(["--quick"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "$ python scripts/bench_inner_loop.py --quick"
-    assert [line.split()[0] for line in lines[2:]] == ["users", "4", "16"]
+    users, sinusoid, conv4 = capsys.readouterr().out.split("\n\n")
+    assert users.startswith("$ python scripts/bench_inner_loop.py --quick\n")
+    assert [line.split()[0] for line in users.splitlines()[2:]] == ["users", "4", "16"]
+    for name, told in (("sinusoid", sinusoid), ("conv4", conv4)):
+        words = [line.split()[0] for line in told.splitlines()]
+        assert words == [f"{name},", "metarun", "autograd", "plain", "higher", "torchopt"]
+
+
+def test_another_gradient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    loops = script("inner_loops", monkeypatch)
+    given = loops.sinusoid(tasks=2)
+    whole, first = loops.loop(given), loops.ours(given)
+    given.rule.first_order = True
+    with pytest.raises(SystemExit, match=r"not the same arithmetic: \['metarun'\]"):
+        loops.check(given, {loops.OURS: first, loops.LOOP: whole})
+
+
+def test_memory_of_a_step(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert script("inner_loops", monkeypatch).main(["sinusoid", "metarun"]) == 0
+    assert float(capsys.readouterr().out) >= 0
 
 
 def test_another_loss_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

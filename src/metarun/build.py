@@ -78,3 +78,8 @@ def strategies(cfg: DictConfig) -> list[str]:
 
     order = ("transfer", "adaptive", "online", "meta")
     return sorted(chosen(cfg), key=lambda method: order.index(method.split("/")[0]))
+
+
+def methods(cfg: DictConfig) -> list[str]:
+    """Return all methods that a run judges, each once: its strategies and what they are judged against."""
+    return list(dict.fromkeys([*strategies(cfg), *cfg.evaluate.against, cfg.evaluate.reference]))

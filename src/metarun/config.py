@@ -54,8 +54,8 @@ class _Loader(ConfigLoaderImpl):
         cfg = super()._compose_config_from_defaults_list(defaults, repo)
         for grid in self.grids:  # what stands for a grid cannot be added to
             found = OmegaConf.select(cfg, grid)
-            if isinstance(found, DictConfig):
-                OmegaConf.update(cfg, grid, OmegaConf.to_container(found), merge=False)
+            if isinstance(found, dict | DictConfig):
+                OmegaConf.update(cfg, grid, found, merge=False)
         return cfg
 
 

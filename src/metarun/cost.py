@@ -52,7 +52,7 @@ def model_facts(pipeline: Pipeline) -> dict[str, Any]:
     cfg, data = pipeline.cfg, pipeline.data
     model = build.model(cfg, data.spec)
     learned = {}
-    for method in dict.fromkeys([*build.strategies(cfg), *cfg.evaluate.against, cfg.evaluate.reference]):
+    for method in build.methods(cfg):
         if method.startswith("meta/"):
             rule = build.rule(cfg, method, build.model(cfg, data.spec))
             learned[method] = sum(p.numel() for p in rule.parameters() if p.requires_grad)

@@ -29,6 +29,10 @@ _VERBS = (
     ("data list | fetch NAME | check NAME", "datasets: which there are, get one, look at it"),
     ("data template ratings", "an example of files of your own; data check FILE --as ratings looks at yours"),
     (
+        "data check FOLDER --as images",
+        "what a run would see in a folder of class folders, and the command that starts it",
+    ),
+    (
         "report RUN...",
         "compare runs (a folder, latest, an experiment, a run id): seeds averaged, paired; --html FILE for a page",
     ),

@@ -66,9 +66,11 @@ def work(
     """Return the summary of what is left of a run; Adam's steps by all processes, the rest by the first."""
     if cfg.dataset.get("split") == "stream":
         return ranks.shared(lambda: contest_stream.contest(cfg, data, folder, described, began, watch))
-    for split in ("validation", "test"):  # too little to judge is told before anything is trained
+    for split in ("validation", "test"):  # too little to judge or to learn from is told before anything is trained
         for cell in data.cells:
             data.tasks(split, cell)
+    if any(name.startswith("meta/") for name in build.methods(cfg)):
+        data.train_tasks(1, cfg.pipeline.rounds, int(cfg.seed))
     judge = Judge(
         data,
         metric=cfg.evaluate.metric,

@@ -19,7 +19,7 @@ from metarun.hashing import combine
 
 VIEW: dict[str, Any] = {
     "split": "seeded", "split_seed": 0, "ways": [3], "supports": [1, 2], "queries": 2, "train_ways": None,
-    "train_shots": None, "train_queries": None, "test_tasks": 50, "rotations": [0],
+    "train_shots": None, "train_queries": None, "test_tasks": 50, "rotations": [0], "train_rotations": None,
 }  # fmt: skip
 
 
@@ -125,6 +125,9 @@ def test_every_class_of_an_episode_has_its_own_turn() -> None:
     parts = [set(data.classes(part).tolist()) for part in ("train", "validation", "test")]
     assert [len(part) for part in parts] == [4 * 13, 4 * 3, 4 * 4]
     assert {c % 20 for c in parts[0]}.isdisjoint({c % 20 for c in parts[2]})
+    more = Toy(rotations=[0, 180], train_rotations=[0, 90])
+    assert [sorted(set((more.classes(part) // 20).tolist())) for part in ("train", "test")] == [[0, 1], [0, 2]]
+    assert more.bank.turns[::20].tolist() == [0, 1, 2]
 
 
 def test_training_episodes_draw_ways_and_shots_and_rows_that_are_not_there_are_marked() -> None:

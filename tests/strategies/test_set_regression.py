@@ -50,7 +50,7 @@ def test_neural_process_of_numbers(rows: int) -> None:
 
 
 def test_hypernetwork_of_numbers() -> None:
-    made = array_toys.rule("meta/hypernetwork", REGRESSION, {"hidden": [7], "width": 3})
+    made = array_toys.rule("meta/hypernetwork", REGRESSION, {"hidden": [7], "encoder": [7], "width": 3})
     task = array_toys.tasks(REGRESSION)
     seen = encode(made, task)
     out = answers(made, seen, True).detach().numpy()

@@ -181,7 +181,7 @@ def _open(place: Path, version: Version) -> Ratings | None:
         if meta["shapes"] != {name: list(array.shape) for name, array in arrays.items()}:
             return None
         return assemble(f"movielens/{version.name}", False, meta["checksum"], arrays, meta["words"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
 
 

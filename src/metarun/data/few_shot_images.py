@@ -48,10 +48,13 @@ class FewShotImages(Episodic):
         train_queries: int | None,
         test_tasks: int,
         rotations: list[int],
+        train_rotations: list[int] | None,
     ) -> None:
-        """train_ways, train_shots, train_queries: of training episodes, None for those that are judged."""
+        """train_ways, train_shots, train_queries, train_rotations: of training, None for those that are judged."""
         super().__init__(supports, queries, test_tasks)
-        self.split, self.split_seed, self.rotations = split, split_seed, sorted(set(rotations))
+        self.split, self.split_seed = split, split_seed
+        self.rotations, self.train_rotations = set(rotations), set(train_rotations or rotations)
+        self.turns = sorted(self.rotations | self.train_rotations)
         self.ways = list(dict.fromkeys(ways))
         self.train_ways = sorted(set(train_ways or ways))
         self.train_shots, self.train_queries = sorted(set(train_shots or self.supports)), train_queries or queries
@@ -77,8 +80,8 @@ class FewShotImages(Episodic):
 
     @cached_property
     def bank(self) -> Bank:
-        """The images by class; class c turned r times is number r * classes + c."""
-        label, quarters = self.images.label, [degrees // 90 for degrees in self.rotations]
+        """The images by class; class c under the r-th of `turns` is number r * classes + c."""
+        label, quarters = self.images.label, [degrees // 90 for degrees in self.turns]
         order = np.argsort(label, kind="stable")
         count = np.bincount(label, minlength=len(self.images.classes))
         start, again = np.cumsum(count) - count, len(quarters)
@@ -101,7 +104,9 @@ class FewShotImages(Episodic):
     def classes(self, part: str) -> Tensor:
         """Return the class numbers of a part, turned ones included."""
         known = torch.tensor(self.parts[part], dtype=torch.int64)
-        return torch.cat([known + turn * len(self.images.classes) for turn in range(len(self.rotations))])
+        turned = self.train_rotations if part == "train" else self.rotations
+        places = [place for place, degrees in enumerate(self.turns) if degrees in turned]
+        return torch.cat([known + place * len(self.images.classes) for place in places])
 
     @cached_property
     def trained(self) -> Tensor:

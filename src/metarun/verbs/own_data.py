@@ -1,26 +1,27 @@
-"""`metarun data template` and `metarun data check FILE --as ratings`: files of the user's own."""
+"""`metarun data template` and `metarun data check PATH --as KIND`: files of the user's own."""
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 from metarun.errors import MetarunError, did_you_mean
+from metarun.verbs.words import overrides, quoted
 
-KINDS = ("ratings",)
+TEMPLATES = ("ratings",)
+KINDS = ("ratings", "images")
 
 
 def template(kind: str, folder: Path) -> list[str]:
     """Write an example and return what to say. Raises MetarunError where a file of its is there already."""
-    _known(kind, "template")
+    _known(kind, "template", TEMPLATES)
     from metarun.data import template as example
 
     paths = example.write(folder)
     words = zip(("path", "items", "users"), paths, strict=True)
-    options = [shlex.quote(f"dataset.{name}={_word(path)}") for name, path in words]
+    options = [shlex.quote(f"dataset.{name}={quoted(path)}") for name, path in words]
     return [
         f"wrote {', '.join(map(str, paths))}: made-up ratings, to be replaced by yours",
         f"look at them: metarun data check {shlex.quote(str(paths[0]))} --as ratings {' '.join(options[1:])}",
@@ -28,44 +29,36 @@ def template(kind: str, folder: Path) -> list[str]:
     ]
 
 
-def check(path: str, kind: str, words: Sequence[str]) -> list[str]:
-    """Read a file as a run would, under the same options, and return what there is to say.
+def check(path: str, kind: str, words: Sequence[str]) -> Iterable[str]:
+    """Read what a user has as a run would, under the same options, and return what there is to say.
 
     Raises:
         MetarunError: a word that is no option of the dataset, or whatever is wrong in the files.
     """
-    _known(kind, "check --as")
+    _known(kind, "check --as", KINDS)
+    if kind == "images":
+        from metarun.verbs import image_data
+
+        return image_data.check_folder(path, words)
+    return _ratings(path, words)
+
+
+def _ratings(path: str, words: Sequence[str]) -> list[str]:
     from omegaconf import OmegaConf
 
     from metarun import config
     from metarun.data import own_check, own_ratings
     from metarun.data.own import Description
 
-    known = [field.name for field in config.schema("dataset/ratings_csv")]
-    overrides = [f"dataset.path={_word(Path(path))}"]
-    for word in words:
-        name = word.partition("=")[0].removeprefix("dataset.")
-        if "=" not in word or name.partition(".")[0] not in known:
-            raise MetarunError(
-                f"{word}: is no option of the data, such as dataset.user=COLUMN.{did_you_mean(name, known)} "
-                "`metarun show dataset/ratings_csv` lists them"
-            )
-        overrides.append(f"dataset.{word.removeprefix('dataset.')}")
-    cfg = config.compose(["dataset=ratings_csv", *overrides])
+    given = overrides("ratings_csv", path, words, "dataset.user=COLUMN")
+    cfg = config.compose(["dataset=ratings_csv", *given])
     plain = OmegaConf.to_container(cfg.dataset, resolve=True)
     assert isinstance(plain, dict)
-    given = Description(**{field.name: plain[field.name] for field in fields(Description)})
-    return own_check.lines(own_ratings.read(given), plain["supports"], plain["queries"], overrides)
+    description = Description(**{field.name: plain[field.name] for field in fields(Description)})
+    return own_check.lines(own_ratings.read(description), plain["supports"], plain["queries"], given)
 
 
-def _known(kind: str, verb: str) -> None:
-    if kind not in KINDS:
-        raise MetarunError(f"metarun data {verb} {kind}: there is only {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
-
-
-def _word(path: Path) -> str:
-    """Return a path as Hydra reads it, in quotes where it holds what Hydra's grammar takes for more than text."""
-    text = str(path)
-    if re.fullmatch(r"[\w./\-]+", text):
-        return text
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _known(kind: str, verb: str, known: Sequence[str]) -> None:
+    if kind not in known:
+        only = " and ".join(known)
+        raise MetarunError(f"metarun data {verb} {kind}: there is only {only}.{did_you_mean(kind, known)}")

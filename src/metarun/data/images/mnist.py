@@ -38,14 +38,14 @@ def read(folder: Path | None = None) -> Images:
     Raises:
         MetarunError: not found and not to be had, cut off, or not what the name says.
     """
-    home = official.data_folder(folder)
+    places = fetch(folder)
     pixels, labels = [], []
     for part, count in COUNTS.items():
-        pixels.append(_idx(f"{part}-images-idx3-ubyte", home, (count, SIDE, SIDE)))
-        labels.append(_idx(f"{part}-labels-idx1-ubyte", home, (count,)))
+        pixels.append(_idx(places[f"{part}-images-idx3-ubyte"], (count, SIDE, SIDE)))
+        labels.append(_idx(places[f"{part}-labels-idx1-ubyte"], (count,)))
         if labels[-1].max() > 9:
             raise MetarunError(
-                f"{part}-labels-idx1-ubyte in {home} holds the label {labels[-1].max()}, not 0 to 9 only."
+                f"{places[f'{part}-labels-idx1-ubyte']} holds the label {labels[-1].max()}, not 0 to 9 only."
             )
     train = len(labels[0])
     rows = np.arange(train + len(labels[1]))
@@ -59,9 +59,23 @@ def read(folder: Path | None = None) -> Images:
     )
 
 
-def _idx(name: str, home: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def here(home: Path) -> dict[str, Path | None]:
+    """Return where in the data folder each official file is, packed or not, and None for what is not there."""
+    return {name: _find(name, home) for name in MD5}
+
+
+def fetch(folder: Path | None = None) -> dict[str, Path]:
+    """Return where the official files are, after downloading what is not there yet.
+
+    Raises:
+        MetarunError: no network, a wrong checksum, a folder that cannot be written.
+    """
+    home = official.data_folder(folder)
+    return {name: place or _fetch(name, home) for name, place in here(home).items()}
+
+
+def _idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the bytes of an idx file, which begins with 0, 0, 8 for bytes, the number of axes, and their lengths."""
-    path = _find(name, home)
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
@@ -78,9 +92,13 @@ def _idx(name: str, home: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=len(expected)).reshape(shape)
 
 
-def _find(name: str, home: Path) -> Path:
+def _find(name: str, home: Path) -> Path | None:
     for place in (*(home / folder for folder in FOLDERS), home):
         for path in (place / f"{name}.gz", place / name):
             if path.is_file():
                 return path
+    return None
+
+
+def _fetch(name: str, home: Path) -> Path:
     return official.fetch(Official(FOLDERS[0], f"{HOME}{name}.gz", MD5[name]), "MNIST", home)

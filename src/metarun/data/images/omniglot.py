@@ -43,12 +43,26 @@ def read(folder: Path | None = None, size: int = 28, cache_folder: Path | None =
     """
     if size < 1:
         raise MetarunError(f"dataset.size={size} must be 1 or more")
-    home = official.data_folder(folder)
-    places = {part: _find(part, home) or _fetch(part, home) for part in MD5}
+    places = fetch(folder)
     files = [file for place in places.values() for file in _files(place.resolve())]
     return cache.cached(
         f"omniglot-{size}", f"{size} {cache.identity(files)}", lambda: _build(places, size), cache_folder
     )
+
+
+def here(home: Path) -> dict[str, Path | None]:
+    """Return where in the data folder each part is, a folder or a zip, and None for what is not there."""
+    return {part: _find(part, home) for part in MD5}
+
+
+def fetch(folder: Path | None = None) -> dict[str, Path]:
+    """Return where the parts are, after downloading what is not there yet.
+
+    Raises:
+        MetarunError: no network, a wrong checksum, a folder that cannot be written.
+    """
+    home = official.data_folder(folder)
+    return {part: place or _fetch(part, home) for part, place in here(home).items()}
 
 
 def _find(part: str, home: Path) -> Path | None:

@@ -16,16 +16,16 @@ from metarun.strategies.pooled import Pooled, layers
 class Hypernetwork(Pooled):
     """The weights of a class are a function of the mean of its embedded rows, the same function for every class.
 
-    Regression: the weights are the learned start plus a function of the mean of the encoded rows (x, y). `hidden`: of
-    the function; `width`: of an encoded row.
+    Regression: the weights are the learned start plus a function of the mean of the encoded rows (x, y). `hidden`:
+    layers of the function, none for a linear one; `encoder` and `width`: layers and length of an encoded row.
     """
 
-    def __init__(self, *, model: Model, hidden: list[int], width: int) -> None:
+    def __init__(self, *, model: Model, hidden: list[int], encoder: list[int], width: int) -> None:
         super().__init__(model)
         self.encoder: nn.Module | None = None
         if not self.classifies:
             self.width = width
-            self.encoder = layers([self.dim + 1, *hidden, width])
+            self.encoder = layers([self.dim + 1, *encoder, width])
         self.writer = layers([self.width, *hidden, model.head.weight.shape[0]])
 
     def encode(self, batch: Batch) -> Tensor:

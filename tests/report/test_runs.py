@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from metarun.config import run_id
 from metarun.errors import MetarunError
 from metarun.report import find_run, find_runs
 
@@ -58,3 +59,20 @@ def test_errors(outputs, tmp_path):
 def test_a_broken_manifest_is_the_oldest(outputs):
     (outputs / "maml" / "aa33cc44.2" / "manifest.json").write_text("{")
     assert names(find_runs(["latest"], outputs)) == ["maml/aa33cc44"]
+
+
+def test_latest_is_the_sweep_whose_job_was_started_last(outputs):
+    words = ["+experiment=maml", "seed=0,1,2"]
+    ids = {seed: run_id(["+experiment=maml", f"seed={seed}"]) for seed in range(3)}
+    for seed, hour in ((0, 6), (1, 7)):
+        (outputs / "maml" / ids[seed]).mkdir()
+        start = {"attempts": [{"start": f"2030-01-01T0{hour}:00:00+00:00"}]}
+        (outputs / "maml" / ids[seed] / "manifest.json").write_text(json.dumps(start))
+    told = outputs / "maml" / "multirun.yaml"
+    told.write_text(json.dumps({"hydra": {"overrides": {"task": words}}}))
+    assert names(find_runs(["latest"], outputs)) == [f"maml/{ids[0]}", f"maml/{ids[1]}"]
+    assert find_run("latest", outputs).name == ids[1]
+    told.write_text(json.dumps({"hydra": {"overrides": {"task": ["+experiment=maml", "seed=3,4"]}}}))
+    assert names(find_runs(["latest"], outputs)) == [f"maml/{ids[1]}"]
+    told.write_text(json.dumps({"hydra": {"overrides": {"task": [*words, "+sweep=inner_loop"]}}}))
+    assert names(find_runs(["latest"], outputs)) == [f"maml/{ids[1]}"]

@@ -1,10 +1,15 @@
-"""From what a user types to run folders: a path, `latest`, an experiment's name, or the start of a run's id."""
+"""From what a user types to run folders: a path, `latest`, an experiment's name, or the start of a run's id.
+
+`latest` is the run that was started last, with the other jobs of its sweep where it was one of a sweep.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+
+import yaml
 
 from metarun.errors import MetarunError, did_you_mean
 from metarun.results import SUMMARY
@@ -37,7 +42,7 @@ def _one(ref: str, outputs: Path, runs: list[Path]) -> list[Path]:
     if ref == "latest":
         if not runs:
             raise MetarunError(f"no run in {outputs} yet: start one, or name another folder with paths.outputs=FOLDER.")
-        return runs[-1:]
+        return _with_its_sweep(runs)
     # A folder of the same name without a run in it does not hide an experiment.
     for folder in (Path(ref), outputs / ref) if ref else ():
         if _is_run(folder):
@@ -53,6 +58,25 @@ def _one(ref: str, outputs: Path, runs: list[Path]) -> list[Path]:
         raise MetarunError(f"'{ref}' is the start of {len(starts)} runs: {', '.join(map(str, starts))}.")
     known = {run.parent.name for run in runs} | {run.name for run in runs}
     raise MetarunError(f"no run '{ref}' in {outputs}: give {ALLOWED}.{did_you_mean(ref, known)}")
+
+
+def _with_its_sweep(runs: list[Path]) -> list[Path]:
+    """Return the run that was started last, behind those that the same sweep over a grid asked for."""
+    from metarun import config, overrides
+
+    latest = runs[-1]
+    try:
+        told = yaml.safe_load((latest.parent / SWEEP).read_text(encoding="utf-8"))
+        words = [str(word) for word in told["hydra"]["overrides"]["task"]]
+    except (OSError, yaml.YAMLError, LookupError, TypeError):
+        return [latest]
+    if overrides.searches(words):
+        return [latest]
+    names = {config.run_id(point) for point in overrides.points(words, None)}
+    if latest.name.partition(".")[0] not in names:
+        return [latest]
+    newest = {run.name.partition(".")[0]: run for run in runs if run.parent == latest.parent}
+    return [run for name, run in newest.items() if name in names]
 
 
 def _below(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import subprocess
@@ -163,6 +164,8 @@ def test_runs_that_cannot_answer_are_refused(face: Any, tmp_path: Path) -> None:
 def test_packaged_weights_are_small_and_plain(kind: str) -> None:
     path = Path(metarun.__file__).parent / "weights" / f"{kind}.npz"
     assert path.stat().st_size < 1_000_000
+    card = (Path(__file__).parent.parent / "docs" / "model_card.md").read_text(encoding="utf-8")
+    assert f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {kind}.npz" in card
     network, facts = packaged(kind)
     assert facts["experiment"] == f"prior_{kind}"
     assert facts["steps"] == facts["meta"]["steps"]
@@ -215,3 +218,9 @@ def test_other_runs_are_refused_in_words(tmp_path: Path, changes: dict[str, Any]
     folder = finished(tmp_path / "a", Network(8, 1, 2, 1, 1, 5), **changes)
     with pytest.raises(MetarunError, match=told):
         MetaClassifier(run=folder).fit([[0.0], [1.0]], [0, 1])
+
+
+def test_without_scikit_learn_it_is_said_what_to_install() -> None:
+    code = "import sys; sys.modules['sklearn'] = sys.modules['sklearn.base'] = None; from metarun import MetaClassifier"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "MetarunError: metarun.MetaClassifier needs scikit-learn: pip install" in found.stderr

@@ -27,7 +27,13 @@ def load(run: str | Path, outputs: str | Path = "outputs") -> Answers:
 def __getattr__(name: str) -> Any:
     """Return an estimator; torch and scikit-learn are imported by those who ask for one."""
     if name in ("MetaClassifier", "MetaRegressor"):
-        from metarun import estimators
+        try:
+            from metarun import estimators
+        except ModuleNotFoundError as error:
+            from metarun.errors import MetarunError
 
+            if (error.name or "").split(".")[0] != "sklearn":
+                raise
+            raise MetarunError(f"metarun.{name} needs scikit-learn: pip install 'scikit-learn>=1.6'") from None
         return getattr(estimators, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from metarun.answers.api import Answers
+    from metarun.estimators import MetaClassifier as MetaClassifier
+    from metarun.estimators import MetaRegressor as MetaRegressor
 
 __version__ = "0.1.0"
 
@@ -20,3 +22,18 @@ def load(run: str | Path, outputs: str | Path = "outputs") -> Answers:
     from metarun.answers.api import load as found  # torch is imported by those who need it
 
     return found(run, outputs)
+
+
+def __getattr__(name: str) -> Any:
+    """Return an estimator; torch and scikit-learn are imported by those who ask for one."""
+    if name in ("MetaClassifier", "MetaRegressor"):
+        try:
+            from metarun import estimators
+        except ModuleNotFoundError as error:
+            from metarun.errors import MetarunError
+
+            if (error.name or "").split(".")[0] != "sklearn":
+                raise
+            raise MetarunError(f"metarun.{name} needs scikit-learn: pip install 'scikit-learn>=1.6'") from None
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_run import Kill, attempt, bits, differing, folder_of
 
-from metarun import build, config
+from metarun import MetaClassifier, MetaRegressor, build, config
 from metarun.answers import arrays
 from metarun.data.episodes import Episodes
 from metarun.errors import MetarunError
@@ -125,7 +125,7 @@ def test_a_finished_run_adapts_to_plain_arrays(tmp_path: Path) -> None:
     task = data.tasks("test").batch(torch.arange(10))
     right = []
     for x, y, asked, truth in zip(task.support.x, task.support.y, task.query.x, task.query.y, strict=True):
-        out = found.answer(x, y, asked, 5)
+        out = found.outputs_of(x, y, asked, 5)
         right.append((out.argmax(1) == truth).float().mean())
     (score,) = [
         s
@@ -133,6 +133,19 @@ def test_a_finished_run_adapts_to_plain_arrays(tmp_path: Path) -> None:
         if (s.metric, s.support, s.method) == ("accuracy", 5, "meta/protonet")
     ]
     assert torch.stack(right).tolist() == pytest.approx(score.values[:10].tolist())
+    x, y, asked = task.support.x[0].flatten(1).numpy(), task.support.y[0].numpy(), task.query.x[0].flatten(1).numpy()
+    model = MetaClassifier(run=folder).fit(x, np.array(list("vwxyz"))[y])
+    assert model.score(asked, np.array(list("vwxyz"))[task.query.y[0].numpy()]) == pytest.approx(score.values[0])
+    assert np.array_equal(model.predict_proba(asked), model.predict_proba(asked))
+    np.testing.assert_allclose(
+        MetaClassifier(run=folder).fit(x / 255, y).predict_proba(asked / 255), model.predict_proba(asked), atol=1e-5
+    )
+    with pytest.raises(ValueError, match=r"reads 64 features \(1 x 8 x 8\), it was given 2"):
+        MetaClassifier(run=folder).fit([[0, 1], [1, 0]], [0, 1])
+    with pytest.raises(ValueError, match="was given 6 classes and is made for at most 5"):
+        MetaClassifier(run=folder).fit(np.zeros((6, 64)), range(6))
+    with pytest.raises(MetarunError, match="makes a MetaClassifier"):
+        MetaRegressor(run=folder).fit(x, y)
 
 
 @pytest.mark.parametrize(

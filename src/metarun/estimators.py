@@ -13,9 +13,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from metarun.answers import arrays
+from metarun.answers.arrays import Adapted
+from metarun.errors import MetarunError
 from metarun.in_context.network import Network
 from metarun.in_context.runs import network_of
 from metarun.in_context.weights import packaged
+from metarun.strategies.meta.in_context import InContext
 
 ROWS = 256
 """Query rows that are answered at once."""
@@ -23,13 +27,19 @@ ROWS = 256
 REMEDIES = {"rows": "fit on a sample", "features": "choose or combine some", "classes": "join some"}
 
 
-def from_run(run: str | Path, outputs: str | Path, kind: str) -> tuple[Network, dict[str, Any]]:
-    """Return the network of a finished run and its limits; kind: "classifier" or "regressor".
+def from_run(run: str | Path, outputs: str | Path, kind: str) -> tuple[Network | Adapted, dict[str, Any]]:
+    """Return what a finished run learned to answer with, and its limits; kind: "classifier" or "regressor".
 
     Raises:
-        MetarunError: there is no such run, or it has nothing that answers for plain rows of numbers.
+        MetarunError: there is no such run, or it has nothing that answers for plain rows of numbers, or of the kind.
     """
-    return network_of(run, outputs, kind)
+    found = arrays.load(run, outputs)
+    if isinstance(found.rule, InContext):
+        return network_of(run, outputs, kind)
+    if found.classifies != (kind == "classifier"):
+        other = "MetaClassifier" if found.classifies else "MetaRegressor"
+        raise MetarunError(f"run={run}: {found.name} makes a {other}")
+    return found, {"limits": found.limits, "scales": False}
 
 
 class Reader(BaseEstimator):
@@ -42,9 +52,16 @@ class Reader(BaseEstimator):
         self.run = run
         self.outputs = outputs
 
-    def load(self) -> tuple[Network, dict[str, Any]]:
-        """Return the network and its limits."""
+    def load(self) -> tuple[Network | Adapted, dict[str, Any]]:
+        """Return the network, or the method of a run, and its limits."""
         return packaged(self.kind) if self.run is None else from_run(self.run, self.outputs, self.kind)
+
+    def checked(self, X: ArrayLike, y: ArrayLike, **told: bool) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Return rows and labels as arrays; images of whole numbers, for a run, as 0..1."""
+        self.network_, self.facts_ = self.load()
+        whole = getattr(X, "dtype", None) == np.uint8
+        x, labels = validate_data(self, X, y, dtype=np.float64, **told)
+        return (x / 255 if whole and isinstance(self.network_, Adapted) else x), np.asarray(labels)
 
     def read(self, x: NDArray[np.float64], target: NDArray[np.float64]) -> None:
         """Keep what the network makes of rows (S, D) and their targets (S, C).
@@ -52,8 +69,7 @@ class Reader(BaseEstimator):
         Raises:
             ValueError: more rows, features or classes than the network was meta-trained for.
         """
-        self.network_, facts = self.load()
-        self.limits_ = facts["limits"]
+        self.limits_ = self.facts_["limits"]
         sizes = {"rows": len(x), "features": x.shape[1], "classes": target.shape[1]}
         for name, limit in self.limits_.items():
             if sizes[name] > limit:
@@ -64,12 +80,14 @@ class Reader(BaseEstimator):
         with torch.no_grad():
             rows, shown = torch.from_numpy(np.ascontiguousarray(x)), torch.ones(len(x), dtype=torch.float64)
             y = torch.from_numpy(np.ascontiguousarray(target))
-            self.support_ = self.network_.read(rows, y, shown, torch.ones_like(y[0]))
+            self.support_: Any = self.network_.read(rows, y, shown, torch.ones_like(y[0]))
 
     def answer(self, X: ArrayLike) -> Tensor:
         """Return the network's outputs (B, C) for rows (B, D)."""
         check_is_fitted(self)
+        whole = getattr(X, "dtype", None) == np.uint8
         rows = torch.from_numpy(np.ascontiguousarray(validate_data(self, X, reset=False, dtype=np.float64)))
+        rows = rows / 255 if whole and isinstance(self.network_, Adapted) else rows
         with torch.no_grad():
             return torch.cat([self.network_.answer(self.support_, part) for part in torch.split(rows, ROWS)])
 
@@ -91,7 +109,7 @@ class MetaClassifier(ClassifierMixin, Reader):
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> MetaClassifier:
         """Keep the rows and labels, as the network sees them."""
-        x, y = validate_data(self, X, y, dtype=np.float64)
+        x, y = self.checked(X, y)
         check_classification_targets(y)
         self.classes_, number = np.unique(y, return_inverse=True)
         self.read(x, np.eye(len(self.classes_))[number])
@@ -119,9 +137,11 @@ class MetaRegressor(RegressorMixin, Reader):
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> MetaRegressor:
         """Keep the rows and the labels, standardised."""
-        x, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        x, y = self.checked(X, y, y_numeric=True)
         labels = np.asarray(y, np.float64)
-        self.mean_, self.scale_ = float(labels.mean()), float(labels.std())
+        # The units of a run's own functions are part of what it has learned.
+        scales = self.facts_.get("scales", True)
+        self.mean_, self.scale_ = (float(labels.mean()), float(labels.std())) if scales else (0.0, 1.0)
         standard = (labels - self.mean_) / (self.scale_ or 1.0)
         self.read(x, np.stack([standard, -standard], 1))
         return self

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +14,14 @@ from metarun.answers.locate import ARRAYS, locate
 from metarun.errors import MetarunError
 from metarun.rule import Batch, Rule, Task
 from metarun.tasks import answers, encode
+
+
+class Support(NamedTuple):
+    """Labelled rows that a method has been given."""
+
+    x: Tensor  # (S, features)
+    y: Tensor  # (S,)
+    share: Tensor  # (C,) of the rows, by class; of numbers nothing
 
 
 class Adapted:
@@ -27,8 +36,29 @@ class Adapted:
         self.describes = "descriptions" in content["needs"]
         self.chosen: dict[int, dict[str, float]] = content["chosen"]
         self.name = f"{content['method']} of {content['run']}"
+        self.limits = {"classes": self.outputs} if self.classifies else {}
 
-    def answer(self, x: Tensor, y: Tensor, query: Tensor, classes: int) -> Tensor:
+    def read(self, x: Tensor, target: Tensor, known: Tensor, classes: Tensor) -> Support:
+        """Return what `answer` needs of rows (S, features) and targets (S, C): 1 for the class, or y and -y.
+
+        Raises:
+            ValueError: rows of another width than those that the method was trained on.
+        """
+        if x.shape[1] != prod(self.shape):
+            shape = " x ".join(map(str, self.shape))
+            raise ValueError(f"{self.name} reads {prod(self.shape)} features ({shape}), it was given {x.shape[1]}")
+        y = target.argmax(1) if self.classifies else target[:, 0]
+        return Support(x, y, target.mean(0))
+
+    def answer(self, support: Support, query: Tensor) -> Tensor:
+        """Return outputs (B, C) of query rows (B, features), of numbers y and -y; adapted anew at every call."""
+        x, asked = (rows.float().reshape(-1, *self.shape) for rows in (support.x, query))
+        if self.classifies:
+            return self.outputs_of(x, support.y, asked, len(support.share)).double()
+        out = self.outputs_of(x, support.y.float(), asked, 0)[:, :1].double()
+        return torch.cat([out, -out], 1)
+
+    def outputs_of(self, x: Tensor, y: Tensor, query: Tensor, classes: int) -> Tensor:
         """Return outputs (B, C) of query rows (B, ...) after adapting to support rows (S, ...) and labels (S,).
 
         classes: how many of the C outputs there are.

@@ -8,7 +8,7 @@ from pathlib import Path
 from metarun.errors import MetarunError
 
 ANSWERS, ARRAYS = "answers.ckpt", "arrays.ckpt"
-ONLY_ARRAYS = "only runs on images, functions or tables answer for plain arrays; those on ratings answer for people"
+ONLY_ARRAYS = "only runs on episodes (of unseen classes, functions or tables) answer for plain arrays"
 
 
 def locate(run: str | Path, outputs: str | Path = "outputs", name: str = ANSWERS) -> Path:

@@ -8,7 +8,7 @@ from metarun.errors import MetarunError
 from metarun.metrics.episodic import accuracy, log_loss
 from metarun.metrics.regression import mae, mse
 from metarun.model import Spec
-from metarun.protocols.labels import Metric
+from metarun.protocols.labels import Metric, of_one
 
 ENDLESS = 10**9
 
@@ -60,10 +60,7 @@ class Prior(Episodic):
         """Accuracy and log-loss of classes, squared and absolute error of numbers, as means over a task's query."""
         if self.classifies:
             return {"accuracy": accuracy, "log_loss": log_loss}
-        return {
-            "squared_error": lambda out, y, mask: mse(out[..., 0], y, mask),
-            "absolute_error": lambda out, y, mask: mae(out[..., 0], y, mask),
-        }
+        return {"squared_error": of_one(mse), "absolute_error": of_one(mae)}
 
     def describe(self) -> dict[str, object]:
         """Return the dataset as resolved, for the manifest; a generated table is what the prior is about."""

@@ -206,7 +206,7 @@ def networks(name: str, args: argparse.Namespace) -> list[tuple[str, bool]]:
     seconds = timing.interleaved(steps, 1 if args.quick else TURNS[name])
     tasks, rows = len(given.task.support.y), []
     for other in steps:
-        used = "-" if args.quick else f"{inner_loops.memory(name, other):,.0f}"
+        used = "-" if args.quick else f"{inner_loops.added(name, other):,.0f}"
         times = f"{seconds[other] / seconds[OURS]:.2f}"
         rows.append(
             [other, f"{tasks / seconds[other]:,.1f}", f"{1e3 * seconds[other]:,.0f}", times, f"{off[other]:.0e}", used]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
+from metarun import memory
 from metarun.backbones.conv4 import Conv4
 from metarun.backbones.mlp import MLP
 from metarun.heads.linear import Linear
@@ -236,12 +236,7 @@ def check(given: Problem, steps: dict[str, Step]) -> dict[str, float]:
     return off
 
 
-def peak() -> int:
-    """Return the most memory in bytes that this process has had resident."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def memory(name: str, contender: str) -> float:
+def added(name: str, contender: str) -> float:
     """Return the MiB that the first step adds to the peak of a process of its own, which has imports and tasks."""
     done = subprocess.run([sys.executable, __file__, name, contender], capture_output=True, text=True, check=True)
     return float(done.stdout)
@@ -255,9 +250,10 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     step = CONTENDERS[args.contender](PROBLEMS[args.problem]())
-    before = peak()
+    memory.begin()
+    before = memory.peak()
     step()
-    print((peak() - before) / 2**20)
+    print(memory.peak() - before)
     return 0
 
 

@@ -14,7 +14,7 @@ from metarun.cli import main
 
 Out = pytest.CaptureFixture[str]
 RUN = [
-    "+experiment=digits_protonet", "backbone=mlp", "dataset=image_folder", "dataset.path=birds", "dataset.ways=[2]",
+    "+experiment=digits_protonet", "dataset=image_folder", "dataset.path=birds", "dataset.ways=[2]",
     "dataset.supports=[1,2]", "dataset.queries=2", "dataset.shares=[.4,.3,.3]", "trainer.threads=1",
 ]  # fmt: skip
 
@@ -82,7 +82,7 @@ BAD: list[tuple[Callable[[], None], list[str], str]] = [
     ),
     (whole, ["dataset.split=seded"], "dataset.split=seded: not allowed, give seeded | images. Did you mean 'seeded'?"),
     (whole, ["dataset.split=vinyals"], "dataset.split=vinyals: not allowed, give seeded | images"),
-    (whole, ["dataset.split=images"], "dataset.split=images has no unseen classes to adapt to"),
+    (whole, ["dataset.split=images", "backbone.norm=none"], "dataset.split=images has no unseen classes to adapt to"),
     (whole, ["dataset.shares=[.5,.5]"], "dataset.shares=[0.5, 0.5]: give three shares, of train, validation, test"),
 ]
 
@@ -111,7 +111,7 @@ def test_bad_images_are_refused_before_anything_is_trained(
     ],
 )
 def test_datasets_of_metarun_likewise(words: list[str], line: str, capsys: Out) -> None:
-    assert main(["+experiment=digits_protonet", "backbone=mlp", "trainer.threads=1", *words]) == 2
+    assert main(["+experiment=digits_protonet", "trainer.threads=1", *words]) == 2
     _, err = capsys.readouterr()
     assert line in err
     assert err.count("\n") == 1

@@ -166,7 +166,7 @@ def test_what_a_run_would_see_in_a_folder(capsys: Out) -> None:
     (run,) = [line for line in out.splitlines() if line.startswith("run it: metarun ")]
     words = shlex.split(run.removeprefix("run it: metarun "))
     assert words[:2] == ["+experiment=digits_protonet", "dataset=image_folder"]
-    found = config.compose([*words, "backbone=mlp"]).dataset
+    found = config.compose(words).dataset
     assert (found.path, found.ways, found.supports, found.size) == ("my birds", [2], [1, 3], 10)
 
 
@@ -178,7 +178,7 @@ def test_the_command_where_all_classes_are_known(capsys: Out) -> None:
     (run,) = [line for line in out.splitlines() if line.startswith("run it: metarun ")]
     words = shlex.split(run.removeprefix("run it: metarun "))
     assert words[0] == "+experiment=mnist_cnn"
-    assert config.compose([*words, "backbone=mlp"]).dataset.split == "images"
+    assert config.compose(words).dataset.split == "images"
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ def check(name: str, folder: Path | None) -> list[str]:
     from metarun import config
     from metarun.data import image_check
 
-    data = _dataset([f"dataset={name}", *([f"paths.data={quoted(folder)}"] if folder else [])])
+    data = _dataset(
+        [_experiment(name == "mnist"), f"dataset={name}", *([f"paths.data={quoted(folder)}"] if folder else [])]
+    )
     known = next(field.spec for field in config.schema(f"dataset/{name}") if field.name == "split")
     return [
         f"{name}: {_parents(places.values()) or 'in scikit-learn'}",
@@ -109,16 +111,21 @@ def check_folder(path: str, words: Sequence[str]) -> Iterator[str]:
     from metarun.data import image_check
 
     given = overrides("image_folder", path, words, "dataset.ways=[5]")
-    data = _dataset(["dataset=image_folder", *given])
+    run = [_experiment("dataset.split=images" in given), "dataset=image_folder", *given]
+    data = _dataset(run)
     yield f"{data.images.name}: {path}"
     yield from image_check.contents(data)
     yield from image_check.fitting(data)
-    experiment = "mnist_cnn" if data.split == "images" else "digits_protonet"
-    yield f"run it: {shlex.join(['metarun', f'+experiment={experiment}', 'dataset=image_folder', *given])}"
+    yield f"run it: {shlex.join(['metarun', *run])}"
+
+
+def _experiment(known: bool) -> str:
+    """Return the experiment for classes that are all known, or for those that training never saw."""
+    return "+experiment=mnist_cnn" if known else "+experiment=digits_protonet"
 
 
 def _dataset(words: Sequence[str]) -> Any:
-    """Return the dataset that a run has; what learns on it is left out."""
+    """Return the dataset that a run with these words has."""
     from metarun import build, config
 
-    return build.dataset(config.compose(["+experiment=digits_protonet", "backbone=mlp", "strategy=[]", *words]))
+    return build.dataset(config.compose(words))

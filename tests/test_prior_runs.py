@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from metarun import MetaClassifier, MetaRegressor, config
+from metarun.errors import MetarunError
 from metarun.in_context.weights import unpacked
 from metarun.results import read_json
 from metarun.run import run
@@ -47,3 +48,13 @@ def test_a_run_answers_and_is_packed(
     for name, value in network.state_dict().items():
         assert torch.equal(value, model.network_.state_dict()[name])
     assert np.isfinite(model.predict([[0.5]])).all()
+
+
+def test_other_strategies_need_padded_tables(tmp_path: Path) -> None:
+    overrides = ["+experiment=prior_classifier", "strategy=meta/protonet", *SMALL[:-4], "dataset.classes=3"]
+    overrides += ["backbone=mlp", "evaluate.against=[baseline/nearest_mean]", f"paths.outputs={tmp_path}"]
+    with pytest.raises(MetarunError, match=r"the backbone reads 4: set dataset\.padded=true"):
+        run(config.compose(overrides))
+    folder = Path(run(config.compose([*overrides, "dataset.padded=true"]))["folder"])
+    found = read_json(folder / "summary.json")["test"]["classes"]["6"]
+    assert {"meta/protonet", "baseline/nearest_mean"} <= set(found)

@@ -76,7 +76,7 @@ def test_draws_are_the_numbers_of_numpy() -> None:
 def dataset(**changes: object) -> Prior:
     fields: dict[str, object] = {
         "target": "classes", "split_seed": 0, "features": 5, "classes": 4, "train_rows": 12, "train_queries": 6,
-        "block": 4, "supports": [3, 8], "queries": 10, "test_tasks": 20,
+        "block": 4, "padded": False, "supports": [3, 8], "queries": 10, "test_tasks": 20,
     }  # fmt: skip
     return Prior(**(fields | changes))  # type: ignore[arg-type]
 
@@ -91,3 +91,13 @@ def test_judged_tables_show_every_class_at_every_size() -> None:
 def test_more_classes_than_rows_are_refused() -> None:
     with pytest.raises(MetarunError, match=r"dataset.classes=9, dataset.train_rows=4"):
         dataset(classes=9, train_rows=4)
+
+
+def test_padded_tables_are_as_wide_as_the_widest_and_otherwise_the_same() -> None:
+    plain, padded = (dataset(padded=padded).train_tasks(1, 1, 0).batch(torch.arange(4)) for padded in (False, True))
+    features, classes = plain.support.x.shape[-1], plain.context["classes"].shape[1]
+    assert padded.query.x.shape[-1] == 5
+    assert padded.context["classes"].shape[1] == 4
+    assert torch.equal(padded.support.x[..., :features], plain.support.x)
+    assert (padded.support.x[..., features:] == 0).all()
+    assert torch.equal(padded.context["classes"][:, :classes], plain.context["classes"])

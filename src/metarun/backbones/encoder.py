@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor, nn
 
@@ -59,6 +61,9 @@ class Encoder(nn.Module):
         """Return features (T * B, D + 1); counted: (T, B), (B,) for one task, None if every row counts in one task."""
         x = x.to(self.reads) / 255 if x.dtype == torch.uint8 else x
         counted = x.new_ones(1, len(x)) if counted is None else counted.to(x.dtype).reshape(-1, counted.shape[-1])
+        given, wanted = x.shape[1:].numel(), prod(self.shape)
+        if given != wanted:
+            raise MetarunError(f"rows have {given} numbers and the backbone reads {wanted}: set dataset.padded=true")
         embedding = self.embed(x.reshape(len(x), *self.shape), counted)
         return torch.cat([embedding, embedding.new_ones(len(x), 1)], -1)
 

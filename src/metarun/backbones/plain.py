@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+import torch
 from torch import Tensor
 
 from metarun.backbones.encoder import Encoder
@@ -16,6 +17,11 @@ class Plain(Encoder):
     def __init__(self, *, spec: Spec) -> None:
         super().__init__("none", spec)
         self.dim = prod(self.shape)
+
+    @property
+    def reads(self) -> torch.dtype:
+        """Return the default: there are no weights."""
+        return torch.get_default_dtype()
 
     def embed(self, x: Tensor, counted: Tensor) -> Tensor:
         """Return the inputs (T * B, D)."""

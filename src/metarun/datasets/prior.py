@@ -27,11 +27,12 @@ class Prior(Episodic):
         train_rows: int,
         train_queries: int,
         block: int,
+        padded: bool,
         supports: list[int],
         queries: int,
         test_tasks: int,
     ) -> None:
-        """target: "classes" or "number"; features, classes, train_rows: of the largest table."""
+        """target: "classes" or "number"; features, classes, train_rows: of the largest table; padded: all as wide."""
         super().__init__(supports, queries, test_tasks)
         self.classifies, self.split_seed, self.block = target == "classes", split_seed, block
         if self.classifies and (classes > train_rows or min(self.supports) < 2):
@@ -42,6 +43,7 @@ class Prior(Episodic):
         self.train_limits = Limits(train_rows, train_queries, features, classes if self.classifies else 0)
         judged = min(classes, *self.supports) if self.classifies else 0  # the smallest support shows every class
         self.test_limits = Limits(self.supports[-1], queries, features, judged)
+        self.least = (features, self.train_limits.classes) if padded else (1, 0)
         self.cells = [target]
 
     @property
@@ -72,12 +74,14 @@ class Prior(Episodic):
 
     def tasks(self, split: str, cell: str | None = None) -> PriorTasks:
         """Return the fixed tables, "validation" or "test"."""
-        limits = self.test_limits
-        return PriorTasks(limits, self.split_seed, split, self.test_tasks, self.block, rows=limits.support)
+        limits, least = self.test_limits, self.least
+        return PriorTasks(
+            limits, self.split_seed, split, self.test_tasks, block=self.block, rows=limits.support, least=least
+        )
 
     def train_tasks(self, round: int, slices: int, seed: int) -> PriorTasks:
         """Return random tables, others in every round."""
-        return PriorTasks(self.train_limits, seed, f"round {round}", ENDLESS, self.block)
+        return PriorTasks(self.train_limits, seed, f"round {round}", ENDLESS, block=self.block, least=self.least)
 
     def labels_used(self, rounds: int, repretrain: bool) -> None:
         """Return None: every training step draws new ones."""

@@ -37,9 +37,12 @@ class Limits:
 class PriorTasks:
     """Generated tasks; every `block` of consecutive tasks has one size, so that a block is a batch without padding."""
 
-    def __init__(self, limits: Limits, seed: int, split: str, number: int, block: int = 64, rows: int = 0) -> None:
-        """rows: of every support; 0: of all sizes up to the limit."""
-        self.limits, self.number, self.block, self.support = limits, number, block, rows
+    def __init__(
+        self, limits: Limits, seed: int, split: str, number: int,
+        *, block: int = 64, rows: int = 0, least: tuple[int, int] = (1, 0),
+    ) -> None:  # fmt: skip
+        """rows: of every support, 0: of all sizes up to the limit; least: features and classes to pad batches to."""
+        self.limits, self.number, self.block, self.support, self.least = limits, number, block, rows, least
         self.seed = (crc32(split.encode()) << 32) | (seed & 0xFFFFFFFF)
         self.device = torch.device("cpu")
 
@@ -73,7 +76,7 @@ class PriorTasks:
         for block in np.unique(places // self.block):
             where = np.flatnonzero(places // self.block == block)
             parts.append((where, self.made(places[where], *self.size(int(block)))))
-        return joined(places, parts, self.limits, self.device)
+        return joined(places, parts, self.limits, self.least, self.device)
 
     def made(self, indices: NDArray[np.int64], rows: int, features: int, classes: int) -> Made:
         """Return x (T, B, D), y (T, B) and classes (T, C) of tasks of one size, B being support then query."""
@@ -113,13 +116,13 @@ def arranged(x: Array, y: labels.Labels, classes: int) -> Made:
 
 def joined(
     places: NDArray[np.int64], parts: list[tuple[NDArray[np.int64], Made]], limits: Limits,
-    device: torch.device,
+    least: tuple[int, int], device: torch.device,
 ) -> Task:  # fmt: skip
-    """Return tasks of several sizes as one batch, padded to the largest of them."""
+    """Return tasks of several sizes as one batch, padded to the largest of them and to `least`."""
     query = limits.query
     support = max(x.shape[1] for _, (x, _, _) in parts) - query
-    features = max(x.shape[2] for _, (x, _, _) in parts)
-    ways = max(there.shape[1] for _, (_, _, there) in parts)
+    features = max(least[0], *(x.shape[2] for _, (x, _, _) in parts))
+    ways = max(least[1], *(there.shape[1] for _, (_, _, there) in parts))
     number = len(places)
     x = torch.zeros(number, support + query, features)
     y = torch.zeros(number, support + query, dtype=torch.int64 if limits.classes else torch.float32)

@@ -34,6 +34,6 @@ def __getattr__(name: str) -> Any:
 
             if (error.name or "").split(".")[0] != "sklearn":
                 raise
-            raise MetarunError(f"metarun.{name} needs scikit-learn: pip install 'scikit-learn>=1.6'") from None
+            raise MetarunError(f"metarun.{name} needs scikit-learn: pip install 'metarun[estimators]'") from None
         return getattr(estimators, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metarun.data import archive, catalogue, parse
+from metarun.data import archive, catalogue, kept, parse
 from metarun.data.archive import Source
 from metarun.data.ratings import ARRAYS, WORDS, Ratings, assemble, checksum, user_offsets
 from metarun.data.versions import Version
@@ -23,7 +19,6 @@ from metarun.locking import alone
 
 FORMAT = 2  # raise it when the meaning of a cached column changes
 SMALL = 8_000_000  # bytes of ratings; less is read again each time, faster than anybody notices
-ROOM = "set METARUN_CACHE to a folder that can be written and has room."
 TABLE = 2**24  # ids below this are looked up in a table instead of by bisection
 
 
@@ -40,18 +35,18 @@ def load(source: Source, version: Version, cache: Path) -> Ratings:
     names = [name for name in (layout.ratings, layout.movies, layout.users, layout.tags) if name]
     key = hashlib.sha256(f"{FORMAT} {source.identity(names)}".encode()).hexdigest()[:16]
     place = cache / f"movielens-{version.name}-{key}"
-    kept = _open(place, version)
-    if kept is None:
+    found = _open(place, version)
+    if found is None:
         # Of the jobs of a sweep one parses, the others wait for it.
-        with alone(cache / f".{place.name}.lock", f"The parsed columns cannot be kept in {cache}", ROOM):
-            kept = _open(place, version)
-            if kept is None:
+        with alone(cache / f".{place.name}.lock", f"The parsed columns cannot be kept in {cache}", kept.ROOM):
+            found = _open(place, version)
+            if found is None:
                 archive.verify(source)
                 _store(build(source, version), place, version)
-                kept = _open(place, version)
-    if kept is None:
+                found = _open(place, version)
+    if found is None:
         raise MetarunError(f"{place} was written but cannot be read back: set METARUN_CACHE to another folder.")
-    return kept
+    return found
 
 
 def build(source: Source, version: Version) -> Ratings:
@@ -193,38 +188,4 @@ def _store(ratings: Ratings, place: Path, version: Version) -> None:
         "shapes": {name: list(array.shape) for name, array in arrays.items()},
         "words": {name: getattr(ratings, name) for name in WORDS},
     }
-    unfinished: Path | None = None
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(place.parent)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=place.parent))
-        for name, array in arrays.items():
-            np.save(unfinished / f"{name}.npy", array)
-        (unfinished / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-        if place.exists() and _open(place, version) is None:
-            shutil.rmtree(place)  # damaged
-        try:
-            unfinished.rename(place)
-        except OSError:
-            if not place.is_dir():  # otherwise another process was first, and what it wrote is the same
-                raise
-    except OSError as error:
-        raise MetarunError(
-            f"The parsed columns cannot be kept in {place.parent} ({error.strerror or error}): {ROOM}"
-        ) from error
-    finally:
-        if unfinished is not None:
-            shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _sweep(cache: Path) -> None:
-    """Remove what a killed process left unfinished more than a day ago."""
-    for left in cache.glob(".unfinished-*"):
-        if time.time() - left.stat().st_mtime > 86_400:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def default_cache() -> Path:
-    """Return the folder of parsed columns: METARUN_CACHE, or one in the user's cache folder."""
-    named = os.environ.get("METARUN_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "metarun" / "columns"
+    kept.store(place, arrays, meta, lambda: _open(place, version) is not None, "The parsed columns")

@@ -12,6 +12,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from metarun.data.numbered import Numbered
 from metarun.hashing import below, combine
 from metarun.rule import Batch, Task
 
@@ -60,7 +61,7 @@ class Bank:
         return found
 
 
-class Episodes:
+class Episodes(Numbered):
     """Episodes over some classes of a bank; `batch(indices)` costs what its own images cost.
 
     Support row r is of class r mod W and shot r div W, so the first k * W rows are the k-shot task with the same
@@ -86,15 +87,6 @@ class Episodes:
         self.ways, self.shots = torch.tensor(sorted(ways)), torch.tensor(sorted(shots))
         self.most_ways, self.most_shots, self.outputs = max(ways), max(*shots, 1), outputs
         self.seed, self.name, self.all_shots = seed, crc32(name.encode()), all_shots
-
-    def __len__(self) -> int:
-        """Number of episodes."""
-        return self.number
-
-    @property
-    def user(self) -> Tensor:
-        """The numbers of the episodes, by which methods are compared pair by pair."""
-        return torch.arange(self.number)
 
     def to(self, device: torch.device) -> Episodes:
         """Return the same episodes, put together on a device, where their numbers have to be as well."""

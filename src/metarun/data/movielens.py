@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from metarun.data import archive, columns, download, sample
+from metarun.data import archive, columns, download, kept, sample
 from metarun.data.archive import Source
 from metarun.data.ratings import Ratings, keep_users, unknown_times
 from metarun.data.versions import VERSIONS, Version
@@ -42,7 +42,7 @@ def read(version: str, folder: Path | None = None, cache: Path | None = None, us
         source = _find(VERSIONS[version], folder)
     if source is None:
         raise MetarunError(_by_hand(VERSIONS[version], folder, "was downloaded but is not there."))
-    return keep_users(columns.load(source, VERSIONS[version], cache or columns.default_cache()), users)
+    return keep_users(columns.load(source, VERSIONS[version], cache or kept.default_cache()), users)
 
 
 def resolve(version: str, folder: Path | None = None) -> str:
@@ -111,7 +111,7 @@ def check(version: str, folder: Path | None = None, cache: Path | None = None) -
     source = _find(official, folder)
     if source is None:
         raise MetarunError(_by_hand(official, folder, "is not there."))
-    ratings = columns.load(source, official, cache or columns.default_cache())
+    ratings = columns.load(source, official, cache or kept.default_cache())
     counts = (len(ratings.value), ratings.n_users, ratings.n_items)
     expected = (official.ratings, official.users, official.items)
     words = "as official" if counts == expected else "NOT the official {:,} ratings, {:,} users, {:,} items"

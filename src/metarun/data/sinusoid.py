@@ -9,6 +9,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from metarun.data.numbered import Numbered
 from metarun.hashing import combine
 from metarun.rule import Batch, Task
 
@@ -23,7 +24,7 @@ def uniform(key: Tensor, low: float, high: float) -> Tensor:
     return low + (high - low) * (key.double() / 2**32).float()
 
 
-class SinusoidTasks:
+class SinusoidTasks(Numbered):
     """y = amplitude * sin(frequency * (x - phase)), x uniform in [-5, 5]; `batch` is pure in (seed, name, index)."""
 
     def __init__(
@@ -33,15 +34,6 @@ class SinusoidTasks:
         self.ranges, self.queries, self.number = PROTOCOLS[protocol], queries, number
         self.shots, self.most = torch.tensor(sorted(shots)), max(*shots, 1)
         self.seed, self.name, self.all_shots = seed, crc32(name.encode()), all_shots
-
-    def __len__(self) -> int:
-        """Number of tasks."""
-        return self.number
-
-    @property
-    def user(self) -> Tensor:
-        """The numbers of the tasks, by which methods are compared pair by pair."""
-        return torch.arange(self.number)
 
     def to(self, device: torch.device) -> SinusoidTasks:
         """Return the same tasks, put together on a device, where their numbers have to be as well."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from metarun.data.columns import ROOM, default_cache
+from metarun.data import kept
 from metarun.data.images.images import Images
 from metarun.errors import MetarunError
 from metarun.locking import alone
@@ -30,19 +29,19 @@ def cached(name: str, identity: str, build: Callable[[], Images], cache: Path | 
     Raises:
         MetarunError: as `build`, or a cache that cannot be written.
     """
-    home = cache or default_cache()
+    home = cache or kept.default_cache()
     place = home / f"{name}-{hashlib.sha256(f'{FORMAT} {identity}'.encode()).hexdigest()[:16]}"
-    kept = _open(place)
-    if kept is None:
+    found = _open(place)
+    if found is None:
         # Of the jobs of a sweep one decodes, the others wait for it.
-        with alone(home / f".{place.name}.lock", f"The decoded images cannot be kept in {home}", ROOM):
-            kept = _open(place)
-            if kept is None:
+        with alone(home / f".{place.name}.lock", f"The decoded images cannot be kept in {home}", kept.ROOM):
+            found = _open(place)
+            if found is None:
                 _store(build(), place)
-                kept = _open(place)
-    if kept is None:
+                found = _open(place)
+    if found is None:
         raise MetarunError(f"{place} was written but cannot be read back: set METARUN_CACHE to another folder.")
-    return kept
+    return found
 
 
 def _open(place: Path) -> Images | None:
@@ -67,34 +66,8 @@ def _store(images: Images, place: Path) -> None:
         "classes": images.classes,
         "shapes": [list(images.pixels.shape), list(images.label.shape)],
     }
-    unfinished: Path | None = None
-    try:
-        _sweep(place.parent)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=place.parent))
-        np.save(unfinished / "pixels.npy", images.pixels)
-        np.save(unfinished / "label.npy", images.label)
-        (unfinished / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-        if place.exists() and _open(place) is None:
-            shutil.rmtree(place)  # damaged
-        try:
-            unfinished.rename(place)
-        except OSError:
-            if not place.is_dir():  # otherwise another process was first, and what it wrote is the same
-                raise
-    except OSError as error:
-        raise MetarunError(
-            f"The decoded images cannot be kept in {place.parent} ({error.strerror or error}): {ROOM}"
-        ) from error
-    finally:
-        if unfinished is not None:
-            shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _sweep(cache: Path) -> None:
-    """Remove what a killed process left unfinished more than a day ago."""
-    for left in cache.glob(".unfinished-*"):
-        if time.time() - left.stat().st_mtime > 86_400:
-            shutil.rmtree(left, ignore_errors=True)
+    arrays: dict[str, NDArray[Any]] = {"pixels": images.pixels, "label": images.label}
+    kept.store(place, arrays, meta, lambda: _open(place) is not None, "The decoded images")
 
 
 def identity(files: Iterable[Path | os.DirEntry[str]]) -> str:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metarun.data.numbered import Numbered
 from metarun.data.prior import labels
 from metarun.data.prior.draws import Array, Draws
 from metarun.data.prior.inputs import causes, distorted, inputs
@@ -34,7 +35,7 @@ class Limits:
     classes: int  # 0: regression
 
 
-class PriorTasks:
+class PriorTasks(Numbered):
     """Generated tasks; every `block` of consecutive tasks has one size, so that a block is a batch without padding."""
 
     def __init__(
@@ -45,14 +46,6 @@ class PriorTasks:
         self.limits, self.number, self.block, self.support, self.least = limits, number, block, rows, least
         self.seed = (crc32(split.encode()) << 32) | (seed & 0xFFFFFFFF)
         self.device = torch.device("cpu")
-
-    def __len__(self) -> int:
-        return self.number
-
-    @property
-    def user(self) -> Tensor:
-        """Ids of the tasks (tasks,)."""
-        return torch.arange(self.number)
 
     def to(self, device: torch.device) -> PriorTasks:
         """Return these tasks, to be put on a device."""

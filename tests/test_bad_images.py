@@ -104,7 +104,7 @@ def test_bad_images_are_refused_before_anything_is_trained(
     ("words", "line"),
     [
         (["dataset.ways=[7]"], "dataset.ways=7: digits (split seeded, seed 0) has 6 classes in its validation part"),
-        (["dataset.train_ways=[9]"], "dataset.train_ways=9: digits (split seeded, seed 0) has 8 classes in its train"),
+        (["dataset.train_ways=[17]"], "dataset.train_ways=17: digits (split seeded, seed 0) has 16 classes in its t"),
         (["dataset.supports=[180]"], "180 shots and 5 queries need 185 images of a class, but '"),
         (["dataset=mnist", "dataset.split=seeded", "paths.data=gone"], "The data folder gone does not exist"),
         (["dataset=omniglot", "dataset.split=vinyal"], "dataset.split=vinyal: not allowed, give vinyals | lake | seed"),

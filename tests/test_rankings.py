@@ -79,7 +79,8 @@ AGAINST = [method for method in METHODS if method.startswith("baseline/") and me
 
 
 def test_whole_runs_leave_out_only_what_needs_time() -> None:
-    assert set(METHODS) == {*AGAINST, *(method for chain in CHAINS.values() for method in chain), RETRAINED}
+    kin = {f"meta/{name}" for name in ("anil", "curvature", "fomaml", "mamlplusplus", "metasgd", "reptile")}  # of MAML
+    assert set(METHODS) - kin == {*AGAINST, *(method for chain in CHAINS.values() for method in chain), RETRAINED}
 
 
 @pytest.mark.parametrize("loss", CHAINS)

@@ -15,10 +15,12 @@ from torch import Tensor
 
 from metarun.answers import arrays
 from metarun.answers.arrays import Adapted
+from metarun.answers.locate import ARRAYS
 from metarun.errors import MetarunError
 from metarun.in_context.network import Network
 from metarun.in_context.runs import network_of
 from metarun.in_context.weights import packaged
+from metarun.report.runs import find_run
 from metarun.strategies.meta.in_context import InContext
 
 ROWS = 256
@@ -33,8 +35,11 @@ def from_run(run: str | Path, outputs: str | Path, kind: str) -> tuple[Network |
     Raises:
         MetarunError: there is no such run, or it has nothing that answers for plain rows of numbers, or of the kind.
     """
+    folder = find_run(str(run), outputs)
+    if not (folder / ARRAYS).is_file():
+        return network_of(run, outputs, kind)  # says what is wrong
     found = arrays.load(run, outputs)
-    if isinstance(found.rule, InContext):
+    if found.of_tables and isinstance(found.rule, InContext):  # of any width
         return network_of(run, outputs, kind)
     if found.classifies != (kind == "classifier"):
         other = "MetaClassifier" if found.classifies else "MetaRegressor"
@@ -142,6 +147,8 @@ class MetaRegressor(RegressorMixin, Reader):
         # The units of a run's own functions are part of what it has learned.
         scales = self.facts_.get("scales", True)
         self.mean_, self.scale_ = (float(labels.mean()), float(labels.std())) if scales else (0.0, 1.0)
+        if not np.isfinite(self.scale_):
+            raise ValueError("y has values so large that their spread is infinite: scale them first")
         standard = (labels - self.mean_) / (self.scale_ or 1.0)
         self.read(x, np.stack([standard, -standard], 1))
         return self

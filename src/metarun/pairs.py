@@ -100,24 +100,18 @@ def check_metric(cfg: DictConfig) -> None:
 
 def check_normalisation(cfg: DictConfig) -> None:
     """Raise MetarunError where the rows are missing that statistics are to be made of."""
-    norm, supports = OmegaConf.select(cfg, "backbone.norm"), OmegaConf.select(cfg, "dataset.supports")
-    if norm == "support" and OmegaConf.select(cfg, "dataset.split") == "images":
+    norm = OmegaConf.select(cfg, "backbone.norm")
+    if norm in ("support", "query") and OmegaConf.select(cfg, "dataset.split") == "images":
         raise MetarunError(
-            "backbone.norm=support: dataset.split=images has no support; use backbone.norm=group or none"
+            f"backbone.norm={norm} takes statistics of an episode, and dataset.split=images has none: use "
+            "backbone.norm=group or none"
         )
-    if norm == "support" and supports is not None and 0 in supports:
-        raise MetarunError(
-            "backbone.norm=support takes statistics of the support, of which dataset.supports=0 has none: use "
-            "backbone.norm=group or none, or leave out 0"
-        )
-    shots, ways = OmegaConf.select(cfg, "dataset.train_shots"), OmegaConf.select(cfg, "dataset.train_ways")
-    if norm == "query" and ways is not None and len(ways) > 1:
-        raise MetarunError(
-            f"dataset.train_ways={list(ways)}: backbone.norm=query takes statistics of whole query batches, it needs "
-            "one number of ways"
-        )
-    if norm == "support" and shots is not None and 0 in shots:
-        raise MetarunError("backbone.norm=support takes statistics of the support: leave 0 out of dataset.train_shots")
+    for key in ("supports", "train_shots"):
+        if norm == "support" and 0 in (OmegaConf.select(cfg, f"dataset.{key}") or []):
+            raise MetarunError(
+                f"backbone.norm=support takes statistics of the support, of which 0 in dataset.{key} has none: use "
+                "backbone.norm=group or none, or leave out 0"
+            )
 
 
 def check_ranking(cfg: DictConfig, strategies: Sequence[str]) -> None:

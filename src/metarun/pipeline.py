@@ -72,9 +72,8 @@ class Pipeline:
             current, learned = self.round(number, chain, current, learned)
             rounds.append(learned)
         best = learned if self.cfg.pipeline.patience is None else min(rounds, key=lambda p: p.value, default=learned)
-        own = [*self.cfg.evaluate.against, self.cfg.evaluate.reference, *chain]
-        if not (self.data.cold or self.data.rated):  # pretraining alone has something to be judged on
-            own = []
+        judged = self.data.cold or self.data.rated  # otherwise pretraining alone has something to be judged on
+        own = [*self.cfg.evaluate.against, self.cfg.evaluate.reference, *chain] if judged else []
         alone = [method for method in dict.fromkeys(own) if method != best.method]
         products = {method: self.alone(method, pretrained) for method in alone}
         return products | ({best.method: best} if best.method else {})
@@ -133,8 +132,8 @@ class Pipeline:
             model.load_state_dict(current)
         task = build.pretraining(self.cfg, model, self.data.spec)
         if getattr(task, "epochs", None) == 0:
-            content = {"model": cpu(model.state_dict()), "users": torch.zeros(0)}
-            return ranks.shared(lambda: self.finish(key, number, "pretrain", content, 0, 0.0, None))
+            fresh = {"model": cpu(model.state_dict()), "users": torch.zeros(0)}
+            return ranks.shared(lambda: self.finish(key, number, "pretrain", fresh, 0, 0.0, None))
         source = self.data.source(getattr(task, "rows", 1), int(self.cfg.seed), number)
         task.begin(source.labels())
         sweeps, name = hasattr(task, "sweep"), f"pretrain, round {number}"
@@ -179,8 +178,9 @@ class Pipeline:
             self.prepare(rule, number)
         else:
             rule.load_state_dict({**rule.state_dict(), **own(learned)})
-        run = {"meta": self.meta, "transfer": self.transfer}.get(family, self.online)
-        steps, seconds = run(key, method, number, rule)
+        run, self.curve = {"meta": self.meta, "transfer": self.transfer}.get(family, self.online), []
+        pools = family == "meta" or self.data.shared_labels  # else no one state can learn from the labels of all
+        steps, seconds = run(key, method, number, rule) if pools else (0, 0.0)
 
         def left() -> dict[str, Any]:
             value = self.validate(rule)
@@ -204,10 +204,7 @@ class Pipeline:
         return steps, self.fit(stage, batch, steps, key, f"{method}, round {number}", clip=outer.clip)
 
     def transfer(self, key: str, method: str, number: int, rule: Rule) -> tuple[int, float]:
-        """Adapt one state on the pooled ratings of the round's users; where labels differ by task there is none."""
-        if not self.data.shared_labels:
-            self.curve = []
-            return 0, 0.0
+        """Adapt one state on the pooled ratings of the round's users."""
         users = self.data.training_users(number, self.cfg.pipeline.rounds, since=since(key, number))
         users = users[: smoke.most(self.cfg, len(users))]
 

@@ -71,6 +71,9 @@ def work(
             data.tasks(split, cell)
     if any(name.startswith("meta/") for name in build.methods(cfg)):
         data.train_tasks(1, cfg.pipeline.rounds, int(cfg.seed))
+    for name in build.methods(cfg):  # and what a method asks of the data
+        if not name.startswith("baseline/"):
+            build.rule(cfg, name, build.model(cfg, data.spec))
     judge = Judge(
         data,
         metric=cfg.evaluate.metric,

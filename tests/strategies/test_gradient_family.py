@@ -36,6 +36,7 @@ SETTINGS: list[Setting] = [
     *(("meta/metasgd", CLASSIFICATION, {"steps": 2}, norm) for norm in ("none", "query")),
     ("meta/metasgd", REGRESSION, {"steps": 1}, "group"),
     *(("meta/curvature", CLASSIFICATION, {"steps": 2, "inner_lr": 0.1}, norm) for norm in ("none", "support")),
+    ("meta/curvature", CLASSIFICATION, {"steps": 2, "inner_lr": 0.1, "first_order": True}, "none"),
     *(("meta/mamlplusplus", CLASSIFICATION, {"steps": 3, "progress": p}, "support") for p in (EARLY, LATE)),
     ("meta/mamlplusplus", REGRESSION, {"steps": 3, "progress": 0.0}, "none"),
     *(("meta/reptile", CLASSIFICATION, {"steps": 3, "inner_lr": 0.1}, norm) for norm in NORMS),
@@ -101,10 +102,10 @@ class Plain:
         for step in range(rule.steps):
             found = torch.autograd.grad(loss(wanted), list(wanted.values()), create_graph=True)
             g = dict(zip(names, found, strict=True))
-            if isinstance(rule, Curvature):
-                g = {name: self.curved(name, value) for name, value in g.items()}
             if first_order or rule.first_order:
                 g = {name: value.detach() for name, value in g.items()}
+            if isinstance(rule, Curvature):
+                g = {name: self.curved(name, value) for name, value in g.items()}
             share = rows / (rows + rule.shrink)
             wanted = {name: wanted[name] - share * self.rate(name, step) * g[name] for name in names}
             states.append(wanted)

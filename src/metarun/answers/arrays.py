@@ -37,6 +37,7 @@ class Adapted:
         self.chosen: dict[int, dict[str, float]] = content["chosen"]
         self.name = f"{content['method']} of {content['run']}"
         self.limits = {"classes": self.outputs} if self.classifies else {}
+        self.of_tables = told["arrays"]["task"] == "table"
 
     def read(self, x: Tensor, target: Tensor, known: Tensor, classes: Tensor) -> Support:
         """Return what `answer` needs of rows (S, features) and targets (S, C): 1 for the class, or y and -y.
@@ -47,11 +48,21 @@ class Adapted:
         if x.shape[1] != prod(self.shape):
             shape = " x ".join(map(str, self.shape))
             raise ValueError(f"{self.name} reads {prod(self.shape)} features ({shape}), it was given {x.shape[1]}")
+        self.check(x)
         y = target.argmax(1) if self.classifies else target[:, 0]
         return Support(x, y, target.mean(0))
 
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError for images in another range than those that the method was trained on."""
+        if len(self.shape) == 3 and len(x) and not (x.min() >= 0 and x.max() <= 1):
+            raise ValueError(
+                f"{self.name} reads pixels from 0 to 1, or whole numbers of type uint8; given were {float(x.min()):g} "
+                f"to {float(x.max()):g}"
+            )
+
     def answer(self, support: Support, query: Tensor) -> Tensor:
         """Return outputs (B, C) of query rows (B, features), of numbers y and -y; adapted anew at every call."""
+        self.check(query)
         x, asked = (rows.float().reshape(-1, *self.shape) for rows in (support.x, query))
         if self.classifies:
             return self.outputs_of(x, support.y, asked, len(support.share)).double()
@@ -84,11 +95,16 @@ def load(run: str | Path, outputs: str | Path = "outputs") -> Adapted:
     """Return what a finished run learned, ready to adapt.
 
     Raises:
-        MetarunError: there is no such run, it is not finished, it is not one on episodes, or its classes are told by
-            descriptions, which plain arrays have not.
+        MetarunError: there is no such run, it is not finished, it is not one on episodes, its classes are told by
+            descriptions, which plain arrays have not, or answers depend on what is asked together.
     """
     path = locate(run, outputs, ARRAYS)
     found = Adapted(rebuild.read(path, "arrays"), path)
     if found.describes:
         raise MetarunError(f"run={run}: {found.name} needs descriptions of the classes, which plain arrays have not")
+    if getattr(found.rule.model.backbone, "norm", None) == "query":
+        raise MetarunError(
+            f"run={run}: {found.name} normalises by the rows that are asked about together (backbone.norm=query), so "
+            "no row has an answer of its own; give a run with another backbone.norm"
+        )
     return found

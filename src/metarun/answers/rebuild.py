@@ -45,7 +45,7 @@ def read(path: Path, what: str = "answers") -> dict[str, Any]:
     if not isinstance(found, dict) or "format" not in found or found.get("holds", "answers") != what:
         raise MetarunError(f"{path} holds no {what} of metarun")
     if found["format"] != FORMAT:
-        again = "run the experiment again with resume=never" if what == "answers" else "remove it and update again"
+        again = "run the experiment again with resume=never" if what != "people" else "remove it and update again"
         raise MetarunError(
             f"{path} was written by another version of metarun (format {found['format']}, this one reads {FORMAT}): "
             f"{again}"
@@ -67,7 +67,8 @@ def rule(content: dict[str, Any], path: Path) -> Rule:
         with torch.random.fork_rng(devices=[]):
             backbone = make(nodes["backbone"], "backbone", spec=spec)
             head = make(nodes["head"], "head", backbone=backbone, spec=spec)
-            model = Model(backbone, head, make(nodes["objective"], "objective"), spec.task)
+            objective = make(nodes["objective"], "objective")
+            model = Model(backbone, head, objective, spec.task, spec.descriptions)
             built: Rule = make(nodes["strategy"], "strategy", model=model)
         resize(built, state)
         built.load_state_dict(state)

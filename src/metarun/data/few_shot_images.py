@@ -28,7 +28,8 @@ HELD_OUT = 0.2
 class FewShotImages(Episodic):
     """Classes are split into training, validation and test; with `split="images"` the images of every class are.
 
-    `rotations`: degrees by which a class is turned to give another class, in the same part as the class itself.
+    `rotations`: degrees by which a class is turned to give another class, in the same part as the class itself; where
+    images are split, none is turned.
     """
 
     shares: Sequence[float] = SHARES
@@ -54,6 +55,8 @@ class FewShotImages(Episodic):
         super().__init__(supports, queries, test_tasks)
         self.split, self.split_seed = split, split_seed
         self.rotations, self.train_rotations = set(rotations), set(train_rotations or rotations)
+        if split == IMAGES:  # a held-out image of a known class stands upright
+            self.rotations = self.train_rotations = {0}
         self.turns = sorted(self.rotations | self.train_rotations)
         self.ways = list(dict.fromkeys(ways))
         self.train_ways = sorted(set(train_ways or ways))
@@ -190,12 +193,19 @@ class FewShotImages(Episodic):
 
     @cached_property
     def held_out(self) -> np.ndarray:
-        """Which images (N,) are held out under split=images: the official ones, else a fifth by a hash."""
+        """Which images (N,) are held out under split=images: the official ones, else a fifth of each class."""
         if "test" in self.images.official:
             found = np.zeros(len(self.images.label), bool)
             found[self.images.official["test"]] = True
             return found
-        return hashed(self.split_seed, np.arange(len(self.images.label))) < np.uint64(HELD_OUT * 2**64)
+        label = self.images.label
+        chance = hashed(self.split_seed, np.arange(len(label)))
+        order = np.lexsort((chance, label))
+        count = np.bincount(label, minlength=len(self.images.classes))
+        place = np.empty(len(label), np.int64)
+        place[order] = np.arange(len(label)) - np.repeat(np.cumsum(count) - count, count)
+        picked: np.ndarray = place < np.floor(HELD_OUT * count)[label]
+        return picked
 
     def source(self, rows: int, seed: int, round: int = 1) -> ImageSource:
         """Return the images of the training classes, less what is held out, in batches of `rows`."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from metarun.data import cells, melu
 from metarun.data.implicit import interactions
 from metarun.data.known_users import KnownUsers
+from metarun.data.rated import Rated
 from metarun.data.ratings import Ratings
 from metarun.data.source import Source
 from metarun.data.split import CHOOSE, META, SLICE, SOURCE, TEST, VALIDATION, WARM, Segments, hashed, segments
@@ -21,21 +22,17 @@ from metarun.data.tasks_of_users import Columns, PairedTasks, UserTasks
 from metarun.data.transposed import transposed
 from metarun.errors import MetarunError
 from metarun.model import Spec
-from metarun.protocols.labels import Metric, of_ratings
 from metarun.rule import Task
 from metarun.streams import Stream
 
 
-class Recommendation(pl.LightningDataModule):
+class Recommendation(Rated, pl.LightningDataModule):
     """Views of a table of ratings; a dataset says how to read it.
 
     `split`: cold (users 70/10/20; a fifth of the 70 is kept from pretraining so that its tasks look like a new user's;
     10 % of a pretraining user's rows are withheld), warm_80_20 (20 % of each user's rows withheld), time (half for
     pretraining, then slices in time order with the users that are new in each).
     """
-
-    rated = True
-    shared_labels = True
 
     larger = "choose a larger dataset.version"
     """What to do about too few ratings."""
@@ -120,33 +117,6 @@ class Recommendation(pl.LightningDataModule):
         features = torch.from_numpy(table)
         sizes = {"item": self.ratings.n_items, "user": self.ratings.n_users}
         return Spec(sizes, {"item": features}, self.ratings.user_features.shape[1], task=self.unit[:-1])
-
-    @property
-    def setting(self) -> dict[str, object]:
-        """The split and its seed."""
-        return {"split": self.split, "split_seed": self.split_seed}
-
-    @property
-    def metrics(self) -> dict[str, Metric]:
-        """Errors of ratings and the order that they give: functions of (outputs, labels, mask) to (T,)."""
-        lowest, highest, _ = self.ratings.scale
-        return of_ratings(lowest, highest)
-
-    def rows(self, support: int, cell: str | None = None) -> int:
-        """Return how many support rows a size stands for: as many."""
-        return support
-
-    def known_context(self) -> dict[str, Tensor]:
-        """Return the context of all users, of whom pretraining knows some."""
-        return {"features": self.columns.user_features}
-
-    def left_out(self) -> list[str]:
-        """Return a line that says how many test users have too few ratings to be judged."""
-        if not self.cold or self.split == "melu":  # its tasks have from 13 to 100 ratings, which others have not
-            return []
-        need, kept, everyone = self.supports[-1] + self.queries, len(self.tasks("test")), self.test_users()
-        few = f"{everyone - kept} of {everyone} test {self.unit} have fewer than {need} ratings"
-        return [] if kept == everyone else [f"{few} (supports + queries): left out"]
 
     def describe(self) -> dict[str, object]:
         """Return the dataset as resolved, for the manifest."""

@@ -16,6 +16,9 @@ from metarun.rule import Batch, Task
 PROTOCOLS = {"finn": ((0.1, 5.0), (0.0, pi), (1.0, 1.0)), "metasgd": ((0.1, 5.0), (0.0, pi), (0.8, 1.2))}
 """Ranges of amplitude, phase and frequency: Finn, Abbeel and Levine, ICML 2017; Li et al., "Meta-SGD", 2017."""
 
+SIGNS = {"finn": -1.0, "metasgd": 1.0}
+"""With which the phase counts."""
+
 INPUTS = (-5.0, 5.0)
 
 
@@ -25,13 +28,13 @@ def uniform(key: Tensor, low: float, high: float) -> Tensor:
 
 
 class SinusoidTasks(Numbered):
-    """y = amplitude * sin(frequency * (x - phase)), x uniform in [-5, 5]; `batch` is pure in (seed, name, index)."""
+    """y = amplitude * sin(frequency * x -+ phase), x uniform in [-5, 5]; `batch` is pure in (seed, name, index)."""
 
     def __init__(
         self, protocol: str, shots: list[int], queries: int, *, number: int, seed: int, name: str, all_shots: bool
     ) -> None:
         """shots: rows of the support; a task draws its own unless all_shots."""
-        self.ranges, self.queries, self.number = PROTOCOLS[protocol], queries, number
+        self.ranges, self.sign, self.queries, self.number = PROTOCOLS[protocol], SIGNS[protocol], queries, number
         self.shots, self.most = torch.tensor(sorted(shots)), max(*shots, 1)
         self.seed, self.name, self.all_shots = seed, crc32(name.encode()), all_shots
 
@@ -48,7 +51,7 @@ class SinusoidTasks(Numbered):
         amplitude, phase, frequency = (uniform(combine(i, key), *self.ranges[i])[:, None] for i in range(3))
         row = torch.arange(self.most + self.queries, device=device)
         x = uniform(combine(3, key[:, None], row), *INPUTS)
-        y = amplitude * torch.sin(frequency * (x - phase))
+        y = amplitude * torch.sin(frequency * x + self.sign * phase)
         shot = self.shots[combine(4, key) % len(self.shots)][:, None]
         exists = (row < shot) | (row >= self.most) | torch.tensor(self.all_shots, device=device)
 

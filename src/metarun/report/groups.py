@@ -15,7 +15,7 @@ SEED = "seed"
 TASKS = (
     "dataset.users", "dataset.tasks", "dataset.supports", "dataset.queries", "dataset.positive", "dataset.core",
     "dataset.negatives", "evaluate.stream_start", "evaluate.stream_blocks", "dataset.protocol", "dataset.ways",
-    "dataset.rotations", "dataset.size", "dataset.test_tasks",
+    "dataset.rotations", "dataset.shares", "dataset.size", "dataset.test_tasks",
 )  # fmt: skip
 
 

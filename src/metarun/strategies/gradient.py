@@ -180,9 +180,10 @@ class Gradient(Rule):
         if self.looks_back:
             state = {**state, "seen": (batch.x, batch.known)}
         for step in range(int(steps)):
-            g = self.direction(self.gradient(state, batch))
+            g = self.gradient(state, batch)
             if self.cuts:
                 g = {name: value.detach() for name, value in g.items()}
+            g = self.direction(g)  # behind the cut: what it learns is no second derivative
             if self.anchor:
                 pull = {k: 2 * self.anchor * (state["theta"][k] - state["start"][k]) for k in g}
                 g = {name: value + pull[name] for name, value in g.items()}

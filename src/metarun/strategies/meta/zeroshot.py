@@ -23,7 +23,10 @@ class ZeroShot(Rule):
     def __init__(self, *, model: Model, hidden: list[int]) -> None:
         super().__init__(model)
         if not model.descriptions:
-            raise MetarunError("strategy=meta/zeroshot reads descriptions of classes, which this dataset does not have")
+            raise MetarunError(
+                "strategy=meta/zeroshot reads descriptions of classes, which this dataset does not have: an image "
+                "folder has them in descriptions.csv"
+            )
         model.backbone.requires_grad_(True)
         self.map = layers([model.descriptions, *hidden, model.head.weight.shape[0]])
 

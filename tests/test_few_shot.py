@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small_run import Kill, attempt, bits, differing, folder_of
 
 from metarun import MetaClassifier, MetaRegressor, build, config
@@ -80,6 +81,8 @@ def test_pretraining_is_judged_on_held_out_images_of_known_classes(tmp_path: Pat
     words = ["+experiment=mnist_cnn", "dataset=digits", "backbone=mlp", "pretrain.epochs=2", "pretrain.lr=0.01"]
     folder = finished(tmp_path, *words)
     data = build.dataset(config.compose(words))
+    assert data.spec.classes == 10
+    assert np.bincount(data.images.label[data.held_out]).tolist() == (np.bincount(data.images.label) // 5).tolist()
     (score,) = [s for s in load_scores(folder / "task_scores.npz") if s.metric == "accuracy" and "pretrain" in s.method]
     assert set(score.values) <= {0.0, 1.0}
     assert score.ids.tolist() == np.flatnonzero(data.held_out).tolist()
@@ -153,8 +156,9 @@ def test_a_finished_run_adapts_to_plain_arrays(tmp_path: Path) -> None:
     [
         (["evaluate.metric=rmse"], "evaluate.metric=rmse does not measure classes: use evaluate=episodes"),
         (["evaluate=default"], "baseline/constant needs items"),
-        (["backbone.norm=support", "dataset.supports=[0,1]"], "dataset.supports=0 has none"),
-        (["backbone.norm=query", "dataset.train_ways=[3,5]"], "needs one number of ways"),
+        (["backbone.norm=support", "dataset.supports=[0,1]"], "of which 0 in dataset.supports has none"),
+        (["backbone.norm=query", "dataset.split=images", "strategy=[]"], "dataset.split=images has none"),
+        (["strategy=online/sgd"], "strategy/online/sgd needs stream"),
         (["backbone.norm=batch"], "not allowed, give support | query | group | none"),
         (["dataset=sinusoid"], "objective/cross_entropy needs classification"),
         (["strategy=meta/ials"], "needs interactions"),
@@ -166,3 +170,39 @@ def test_impossible_pairs_are_refused_when_the_config_is_composed(words: list[st
     with pytest.raises(MetarunError) as caught:
         config.compose([*DIGITS, *words])
     assert said in str(caught.value)
+
+
+def test_a_transductive_run_has_no_answer_for_a_row_alone(tmp_path: Path) -> None:
+    folder = finished(tmp_path, *DIGITS, "backbone.norm=query")
+    with pytest.raises(MetarunError, match=r"backbone\.norm=query"):
+        MetaClassifier(run=folder).fit(np.zeros((5, 64)), range(5))
+
+
+def test_pixels_in_another_range_are_refused(tmp_path: Path) -> None:
+    model = MetaClassifier(run=finished(tmp_path, *DIGITS)).fit(np.full((5, 64), 0.5), range(5))
+    with pytest.raises(ValueError, match="reads pixels from 0 to 1, .* given were 16 to 16"):
+        model.predict(np.full((1, 64), 16.0))
+
+
+def test_zero_shot_learns_from_descriptions_and_is_no_classifier_of_plain_arrays(tmp_path: Path) -> None:
+    folder = finished(tmp_path, *DIGITS, "strategy=meta/zeroshot", "dataset.supports=[0]", "pipeline.meta.steps=40")
+    found = read_json(folder / "summary.json")["test"]["5-way"]["0"]
+    assert found["meta/zeroshot"]["accuracy"]["value"] > 0.25
+    assert found["baseline/nearest_mean"]["accuracy"]["value"] == pytest.approx(0.2, abs=0.03)
+    with pytest.raises(MetarunError, match="needs descriptions of the classes"):
+        arrays.load(folder)
+
+
+def test_what_a_method_asks_of_the_data_is_told_before_pretraining(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    for name in "abcdefghi":
+        (images / name).mkdir(parents=True)
+        for i in range(8):
+            Image.new("L", (8, 8), 20 * i).save(images / name / f"{i}.png")
+    words = [
+        *DIGITS, "dataset=image_folder", f"dataset.path={images}", "dataset.ways=[2]", "strategy=meta/zeroshot",
+        "dataset.supports=[0]", "pretrain=supervised", "dataset.shares=[0.4,0.3,0.3]",
+    ]  # fmt: skip
+    with pytest.raises(MetarunError, match=r"descriptions\.csv"):
+        finished(tmp_path, *words)
+    assert not list(tmp_path.rglob("*.ckpt"))

@@ -260,9 +260,8 @@ class Pipeline:
         """Return the validation metric at the values of the config, as the mean over support sizes."""
         if not self.judge.cells:
             return float("inf")
-        tasks = self.judge.validating(rule)
-        values = [self.judge.validation(rule, support, tasks) for support in self.judge.supports]
-        return sum(values) / len(values)
+        tasks, supports = self.judge.validating(rule), self.judge.supports
+        return sum(self.judge.validation(rule, support, tasks) for support in supports) / len(supports)
 
     def fit(self, stage: Any, batch: Any, steps: int, key: str, name: str, clip: float | None) -> float:
         """Run a stage's loop."""

@@ -230,7 +230,7 @@ def test_sine_waves_are_those_of_the_protocol(protocol: str) -> None:
         fits.append((((design @ weight)[..., 0] - y) ** 2).mean(1))
     assert np.max(np.min(fits, 0)) < (1e-9 if slow == fast else 1e-3)
     if slow == fast:
-        # y = a sin(x - p) = a cos p sin x - a sin p cos x, so a and p can be read off.
+        # y = a sin(x - p) = a cos p sin x - a sin p cos x, so a and p can be read off; of metasgd it is sin(fx + p).
         amplitude, phase = np.hypot(weight[:, 0, 0], weight[:, 1, 0]), np.arctan2(-weight[:, 1, 0], weight[:, 0, 0])
         assert amplitude.min() >= low - 1e-5
         assert amplitude.max() <= high + 1e-5
@@ -245,3 +245,12 @@ def test_a_pool_of_episodes_is_not_limited_to_what_tests() -> None:
     tasks = Toy(test_tasks=3).train_tasks(1, 1, 0)
     assert isinstance(tasks, Episodes)
     assert not torch.equal(tasks.batch(torch.tensor([10_000])).query.x, tasks.batch(torch.tensor([10_001])).query.x)
+
+
+def test_the_phase_of_metasgd_is_added_and_does_not_turn_with_the_frequency() -> None:
+    tasks = SinusoidTasks("metasgd", [5], 200, number=300, seed=0, name="test", all_shots=True)
+    task = tasks.batch(torch.arange(300))
+    near = task.query.x[..., 0].abs() < 0.05
+    # At 0 the wave is amplitude * sin(phase), never below 0 for a phase from 0 to pi.
+    assert (task.query.y[near] > -0.3).all()
+    assert near.sum() > 100

@@ -180,7 +180,7 @@ def test_a_transductive_run_has_no_answer_for_a_row_alone(tmp_path: Path) -> Non
 
 def test_pixels_in_another_range_are_refused(tmp_path: Path) -> None:
     model = MetaClassifier(run=finished(tmp_path, *DIGITS)).fit(np.full((5, 64), 0.5), range(5))
-    with pytest.raises(ValueError, match="reads pixels from 0 to 1, .* given were 16 to 16"):
+    with pytest.raises(ValueError, match=r"reads pixels from 0 to 1, .* given were 16 to 16"):
         model.predict(np.full((1, 64), 16.0))
 
 

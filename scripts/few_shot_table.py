@@ -2,7 +2,7 @@
 
 Prints Markdown: for every run's own method, accuracy in % by ways and shots with the 95 % interval over test episodes,
 the published figure in brackets, how features are normalised, the episodes it was meta-trained on against the published
-number, time, and the command. A run of only some ways leaves the other columns empty.
+number, time (wall, of the method alone; CPU, of the whole run), and the command. A run of only some ways leaves the other columns empty.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ PUBLISHED = {
 """In % on the split by Vinyals et al.: Finn 2017, Nichol 2018 (FOMAML, Reptile), Snell 2017, Bertinetto 2019 (as quoted
 elsewhere), Raghu 2020. MAML and ANIL normalise by the query batch without saying so."""
 
-EPISODES = {"meta/maml": 60_000 * 32, "meta/fomaml": 100_000 * 5, "meta/reptile": 100_000 * 5}
-"""Episodes that the published figures of 5 ways were trained on; the others state none, or stop by validation."""
+PUBLISHED_STEPS = {"meta/maml": (60_000, 32), "meta/fomaml": (100_000, 5), "meta/reptile": (100_000, 5)}
+"""Outer steps and episodes of each behind the published figures of 5 ways; others state none, or stop by validation."""
 
 
 def main() -> None:
@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="folders of finished runs")
     options = parser.parse_args()
     heads = [f"{way.replace('-', ' ')}, {shot} shot{'s' if shot != '1' else ''}" for way, shot in COLUMNS]
-    print(f"| method | {' | '.join(heads)} | normalisation | episodes, done / published | minutes (CPU) | command |")
+    more = ["normalisation", "outer steps x episodes, / published", "minutes, wall / CPU", "command"]
+    print(f"| method | {' | '.join(heads + more)} |")
     print("|---" * (len(heads) + 5) + "|")
     rows = [row(folder) for folder in options.runs if (folder / "summary.json").is_file()]
     for line in sorted(rows):
@@ -52,11 +53,13 @@ def row(folder: Path) -> str:
     known = PUBLISHED.get((method, mode), (None,) * len(COLUMNS))
     cells = [cell(summary, method, place, figure) for place, figure in zip(COLUMNS, known, strict=True)]
     config = manifest["config"]
-    done = summary["cost"][method]["steps"] * config["pipeline"]["meta"]["tasks"]
-    published = f"{EPISODES[method]:,}" if method in EPISODES else "not stated"
-    minutes = sum(attempt["cpu_seconds"] or 0 for attempt in manifest["attempts"]) / 60
+    steps, tasks = summary["cost"][method]["steps"], config["pipeline"]["meta"]["tasks"]
+    published = " x ".join(f"{number:,}" for number in PUBLISHED_STEPS.get(method, ())) or "?"
+    done = f"{steps:,} x {tasks} / {published}"
+    wall = summary["cost"][method]["seconds"] / 60
+    minutes = f"{wall:.0f} / {sum(attempt['cpu_seconds'] or 0 for attempt in manifest['attempts']) / 60:.0f}"
     words = " ".join(f"'{word}'" if "[" in word else word for word in config["composed"]["overrides"])
-    values = [f"`{method}`", *cells, spoken, f"{done:,} / {published}", f"{minutes:.0f}", f"`metarun {words}`"]
+    values = [f"`{method}`", *cells, spoken, done, minutes, f"`metarun {words}`"]
     return f"| {' | '.join(values)} |"
 
 

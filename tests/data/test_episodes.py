@@ -19,7 +19,7 @@ from metarun.hashing import combine
 
 VIEW: dict[str, Any] = {
     "split": "seeded", "split_seed": 0, "ways": [3], "supports": [1, 2], "queries": 2, "train_ways": None,
-    "train_shots": None, "train_queries": None, "test_tasks": 50, "rotations": [0], "train_rotations": None,
+    "train_shots": None, "train_queries": None, "test_tasks": 50, "rotations": [0], "train_rotations": None, "train_mirrored": False,
 }  # fmt: skip
 
 
@@ -128,6 +128,14 @@ def test_every_class_of_an_episode_has_its_own_turn() -> None:
     more = Toy(rotations=[0, 180], train_rotations=[0, 90])
     assert [sorted(set((more.classes(part) // 20).tolist())) for part in ("train", "test")] == [[0, 1], [0, 2]]
     assert more.bank.turns[::20].tolist() == [0, 1, 2]
+    mirrored = Toy(rotations=[0, 90], train_mirrored=True)
+    assert len(mirrored.classes("train")) == 4 * 13
+    assert len(mirrored.classes("test")) == 2 * 4
+    kinds = mirrored.classes("train").reshape(4, 13)[:, 0]
+    upright, turned, flipped, both = mirrored.bank.images(kinds, torch.zeros(4, dtype=torch.int64))
+    assert torch.equal(turned, torch.rot90(upright, 1, (-2, -1)))
+    assert torch.equal(flipped, upright.flip(-1))
+    assert torch.equal(both, torch.rot90(flipped, 1, (-2, -1)))
 
 
 def test_training_episodes_draw_ways_and_shots_and_rows_that_are_not_there_are_marked() -> None:

@@ -16,6 +16,9 @@ from metarun.data.numbered import Numbered
 from metarun.hashing import below, combine
 from metarun.rule import Batch, Task
 
+MIRRORED = 4
+"""Added to the quarter turns of a class that is mirrored first."""
+
 
 def distinct(key: Tensor, limit: Tensor, number: int) -> Tensor:
     """Return `number` different integers (..., number) in [0, limit), uniform over sets and orders, for hashes (...).
@@ -41,7 +44,7 @@ class Bank:
     rows: Tensor  # (N,) image numbers by class
     start: Tensor  # (classes,) first place of a class in rows
     count: Tensor  # (classes,)
-    turns: Tensor  # (classes,) quarter turns
+    turns: Tensor  # (classes,) quarter turns, 4 more where mirrored before
     descriptions: Tensor | None  # (classes, A)
 
     def to(self, device: torch.device) -> Bank:
@@ -54,10 +57,11 @@ class Bank:
         row = self.rows[self.start[which] + place]
         found = self.pixels[row]
         turned = self.turns[which]
-        for quarter in (1, 2, 3) if bool(self.turns.any()) else ():
-            mine = turned == quarter
+        for turn in range(1, 2 * MIRRORED) if bool(self.turns.any()) else ():
+            mine = turned == turn
             # Each image by the turn of its own class: one turn for a whole task is a known mistake.
-            found[mine] = torch.rot90(found[mine], quarter, (-2, -1))
+            image = found[mine].flip(-1) if turn >= MIRRORED else found[mine]
+            found[mine] = torch.rot90(image, turn % MIRRORED, (-2, -1))
         return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarun.data.episodes import Bank, Episodes
+from metarun.data.episodes import MIRRORED, Bank, Episodes
 from metarun.data.episodic import Episodic
 from metarun.data.image_source import ImageSource, KnownImages
 from metarun.data.images import Images
@@ -50,11 +50,18 @@ class FewShotImages(Episodic):
         test_tasks: int,
         rotations: list[int],
         train_rotations: list[int] | None,
+        train_mirrored: bool,
     ) -> None:
-        """train_ways, train_shots, train_queries, train_rotations: of training, None for those that are judged."""
+        """train_ways, train_shots, train_queries, train_rotations: of training, None for those that are judged.
+
+        train_mirrored: training classes are there a second time, mirrored, as further classes.
+        """
         super().__init__(supports, queries, test_tasks)
         self.split, self.split_seed = split, split_seed
-        self.rotations, self.train_rotations = set(rotations), set(train_rotations or rotations)
+        self.rotations = {degrees // 90 for degrees in rotations}
+        self.train_rotations = {degrees // 90 for degrees in train_rotations or rotations}
+        if train_mirrored:
+            self.train_rotations |= {quarters + MIRRORED for quarters in self.train_rotations}
         if split == IMAGES:  # a held-out image of a known class stands upright
             self.rotations = self.train_rotations = {0}
         self.turns = sorted(self.rotations | self.train_rotations)
@@ -84,10 +91,10 @@ class FewShotImages(Episodic):
     @cached_property
     def bank(self) -> Bank:
         """The images by class; class c under the r-th of `turns` is number r * classes + c."""
-        label, quarters = self.images.label, [degrees // 90 for degrees in self.turns]
+        label = self.images.label
         order = np.argsort(label, kind="stable")
         count = np.bincount(label, minlength=len(self.images.classes))
-        start, again = np.cumsum(count) - count, len(quarters)
+        start, again = np.cumsum(count) - count, len(self.turns)
         known = self.images.descriptions
         described = None
         if known is not None:
@@ -100,7 +107,7 @@ class FewShotImages(Episodic):
             torch.from_numpy(order),
             torch.from_numpy(np.tile(start, again)),
             torch.from_numpy(np.tile(count, again)),
-            torch.tensor(quarters).repeat_interleave(len(count)),
+            torch.tensor(self.turns).repeat_interleave(len(count)),
             described,
         )
 
@@ -108,7 +115,7 @@ class FewShotImages(Episodic):
         """Return the class numbers of a part, turned ones included."""
         known = torch.tensor(self.parts[part], dtype=torch.int64)
         turned = self.train_rotations if part == "train" else self.rotations
-        places = [place for place, degrees in enumerate(self.turns) if degrees in turned]
+        places = [place for place, turn in enumerate(self.turns) if turn in turned]
         return torch.cat([known + place * len(self.images.classes) for place in places])
 
     @cached_property

@@ -1,9 +1,8 @@
 """The table of few-shot accuracies from finished runs: python scripts/few_shot_table.py RUN [RUN ...]
 
 Prints Markdown: for every run's own method, accuracy in % by ways and shots with the 95 % interval over test episodes,
-the published figure in brackets, how features are normalised, the outer steps it was meta-trained for against the published
-number, time (wall, of the method alone; CPU, of the whole run), and the command. A run of only some ways leaves the
-other columns empty.
+the published figure in brackets, how features are normalised, outer steps done and published, time (wall, of the method
+alone; CPU, of the whole run), and the command. A run of only some ways leaves the other columns empty.
 """
 
 from __future__ import annotations

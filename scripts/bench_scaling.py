@@ -19,7 +19,7 @@ import time
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import generated
 import numpy as np
@@ -64,6 +64,7 @@ class Network(nn.Module):
 
     bias, context, side, offset_last, content = False, 0, 1.0, False, False
     out_features = 64
+    tables: ClassVar[dict[str, list[str]]] = {"item": ["table.weight"]}
 
     def __init__(self, units: int) -> None:
         super().__init__()

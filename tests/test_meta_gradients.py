@@ -114,6 +114,8 @@ def by_gradient(rule: Gradient, features: Tensor, batch: Batch) -> Tensors:
         wanted = {k: v if v.requires_grad else v.requires_grad_() for k, v in moved.items()}
         found = torch.autograd.grad(error(rule, {**kept, **wanted}, batch), list(wanted.values()), create_graph=True)
         g = dict(zip(wanted, found, strict=True))
+        if rule.first_order:
+            g = {k: v.detach() for k, v in g.items()}
         if isinstance(rule, UpdateRule):
             change = {
                 "full": lambda c: c[0],
@@ -121,8 +123,6 @@ def by_gradient(rule: Gradient, features: Tensor, batch: Batch) -> Tensors:
                 "low_rank": lambda c: c[0] @ c[1],
             }[rule.form](list(rule.change))
             g["weight"] = (rule.theta_0 + change) @ g["weight"]
-        if rule.first_order:
-            g = {k: v.detach() for k, v in g.items()}
         g = {k: v + 2 * rule.anchor * (moved[k] - first[k]) for k, v in g.items()}
         rate = rule.inner_lr * n / (n + rule.shrink)
         moved = {k: v - rate * scale[k] * g[k] for k, v in moved.items()}

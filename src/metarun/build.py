@@ -48,7 +48,7 @@ def model(cfg: DictConfig, spec: Spec) -> Model:
         torch.manual_seed(int(cfg.seed))
         backbone = make(cfg.backbone, "backbone", spec=spec)
         head = make(cfg.head, "head", backbone=backbone, spec=spec)
-        return Model(backbone, head, make(cfg.objective, "objective"), spec.task, spec.descriptions)
+        return Model(backbone, head, make(cfg.objective, "objective"), spec)
 
 
 def pretraining(cfg: DictConfig, model: Model, spec: Spec) -> Any:

@@ -28,3 +28,8 @@ def combine(seed: int, *parts: Tensor | int) -> Tensor:
 def below(h: Tensor, limit: Tensor) -> Tensor:
     """Return integers in [0, limit) from hashes, by multiplication."""
     return (h * limit) >> 32
+
+
+def uniform(key: Tensor, low: float, high: float) -> Tensor:
+    """Return numbers uniform in [low, high) from hashes."""
+    return low + (high - low) * (key.double() / 2**32).float()

@@ -21,15 +21,17 @@ class Spec:
     shape: tuple[int, ...] = ()  # of one input that is a plain array: (features,), or (channels, height, width)
     classes: int = 0  # of the source data, for pretraining with labels that mean the same in all rows
     descriptions: int = 0  # width of context["descriptions"], what is known about a class before any label
+    groups: dict[str, tuple[int, int]] = field(default_factory=dict)  # columns of each group of features: first, behind
 
 
 class Model(nn.Module):
     """Backbone, head and objective; forward goes from inputs to outputs at the head's start."""
 
-    def __init__(self, backbone: Any, head: Any, objective: Any, task: str = "user", descriptions: int = 0) -> None:
+    def __init__(self, backbone: Any, head: Any, objective: Any, spec: Spec | None = None) -> None:
         super().__init__()
-        self.backbone, self.head, self.objective, self.task = backbone, head, objective, task
-        self.descriptions = descriptions
+        spec = spec or Spec()
+        self.backbone, self.head, self.objective, self.task = backbone, head, objective, spec.task
+        self.descriptions, self.groups = spec.descriptions, spec.groups
 
     def features(self, x: Any) -> Tensor:
         """Return the features (B, D) of inputs; (B, 1 + N, D) where x["others"] (B, N) is ranked against x["item"]."""

@@ -62,6 +62,9 @@ class Rule(nn.Module):
     progress: float = 1.0
     """How far meta-training is, 0 at its first step; set by the meta-stage, read in `outer` by what is annealed."""
 
+    listens: ClassVar[bool] = False
+    """Whether the rule is to be told of drift: under the prequential protocol its batches then carry events."""
+
     tune: dict[str, list[float]] | None = None
     """Grid of attribute values that validation tasks choose from, per support size."""
 
@@ -96,6 +99,25 @@ class Rule(nn.Module):
     def step(self, state: State, batch: Batch) -> tuple[Tensor, State]:
         """Return (predict, update); overridden where both share one forward."""
         return self.predict(state, batch.x), self.update(state, batch)
+
+    def follow(self, state: State, ask: Tree, batch: Batch, chunk: int) -> tuple[Tensor, State]:
+        """Return (outputs (B, C), the state afterwards) of B rows of a stream, `chunk` after `chunk`.
+
+        Each chunk of `ask` is predicted, then as many rows of `batch` are learned from: the same rows, or earlier ones
+        where labels come late. Overridden where a rule has a faster way to the same numbers.
+        """
+        outs = []
+        for asked, learned in zip(pieces(ask, len(batch.y), chunk), chunks(batch, chunk), strict=True):
+            if ask is batch.x:
+                out, state = self.step(state, learned)
+            else:
+                out, state = self.predict(state, asked), self.update(state, learned)
+            outs.append(out)
+        return torch.cat(outs), state
+
+    def told(self, state: State) -> dict[str, Tensor]:
+        """Return what the record of a stream keeps of a state, e.g. the trust in each policy; by default nothing."""
+        return {}
 
     def adapt(self, task: Task) -> State:
         """Return the state after the support set, taken `chunk` rows at a time."""
@@ -147,10 +169,15 @@ def chunks(batch: Batch, rows: int | None) -> Iterator[Batch]:
     if rows is None or rows >= total:
         yield batch
         return
-    for first in range(0, total, rows):
-        part = slice(first, first + rows)
-        x = tree_map(lambda leaf, part=part: leaf[part], batch.x)
+    for number, x in enumerate(pieces(batch.x, total, rows)):
+        part = slice(number * rows, (number + 1) * rows)
         yield Batch(x, batch.y[part], batch.mask[part], batch.known[part], batch.event)
+
+
+def pieces(x: Tree, total: int, rows: int) -> Iterator[Tree]:
+    """Yield inputs (B, ...) of `total` rows, `rows` at a time."""
+    for first in range(0, total, rows):
+        yield tree_map(lambda leaf, part=slice(first, first + rows): leaf[part], x)
 
 
 def truncate(batch: Batch, rows: int) -> Batch:

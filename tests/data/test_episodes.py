@@ -21,6 +21,7 @@ VIEW: dict[str, Any] = {
     "split": "seeded", "split_seed": 0, "ways": [3], "supports": [1, 2], "queries": 2, "train_ways": None,
     "train_shots": None, "train_queries": None, "test_tasks": 50, "rotations": [0], "train_rotations": None,
     "train_mirrored": False,
+    "train_affine": 0.0,
 }  # fmt: skip
 
 

@@ -31,7 +31,8 @@ def write(pipeline: Pipeline, products: dict[str, Product], chosen: dict[str, An
         return
     rule = pipeline.ready(method, products[method])
     spec, state = data.spec, rule.state_dict()
-    arrays = {"shape": tuple(spec.shape), "classes": spec.classes, "descriptions": spec.descriptions, "task": spec.task}
+    arrays = {"shape": tuple(spec.shape), "classes": spec.classes, "descriptions": spec.descriptions, "task": spec.task,
+              "groups": dict(spec.groups)}  # fmt: skip
     content = {
         "format": FORMAT,
         "metarun": metarun.__version__,

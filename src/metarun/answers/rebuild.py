@@ -68,7 +68,7 @@ def rule(content: dict[str, Any], path: Path) -> Rule:
             backbone = make(nodes["backbone"], "backbone", spec=spec)
             head = make(nodes["head"], "head", backbone=backbone, spec=spec)
             objective = make(nodes["objective"], "objective")
-            model = Model(backbone, head, objective, spec.task, spec.descriptions)
+            model = Model(backbone, head, objective, spec)
             built: Rule = make(nodes["strategy"], "strategy", model=model)
         resize(built, state)
         built.load_state_dict(state)

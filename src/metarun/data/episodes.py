@@ -12,6 +12,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from metarun.data.distortion import affine
 from metarun.data.numbered import Numbered
 from metarun.hashing import below, combine
 from metarun.rule import Batch, Task
@@ -85,12 +86,16 @@ class Episodes(Numbered):
         seed: int,
         name: str,
         all_shots: bool,
+        affine: float = 0.0,
     ) -> None:
-        """outputs: C, at least the most ways; queries: per class; all_shots: every task has the most shots."""
+        """outputs: C, at least the most ways; queries: per class; all_shots: every task has the most shots.
+
+        affine: size of the random change of every image, see `distortion.affine`.
+        """
         self.bank, self.classes, self.queries, self.number = bank, classes, queries, number
         self.ways, self.shots = torch.tensor(sorted(ways)), torch.tensor(sorted(shots))
         self.most_ways, self.most_shots, self.outputs = max(ways), max(*shots, 1), outputs
-        self.seed, self.name, self.all_shots = seed, crc32(name.encode()), all_shots
+        self.seed, self.name, self.all_shots, self.affine = seed, crc32(name.encode()), all_shots, affine
 
     def to(self, device: torch.device) -> Episodes:
         """Return the same episodes, put together on a device, where their numbers have to be as well."""
@@ -118,8 +123,8 @@ class Episodes(Numbered):
         asked = torch.ones(1, self.queries, 1, dtype=torch.bool, device=device)
         return Task(
             context,
-            self.rows(which, place[..., :K], given & there[:, None]),
-            self.rows(which, place[..., K:], asked & there[:, None]),
+            self.rows(which, place[..., :K], given & there[:, None], combine(7, key)),
+            self.rows(which, place[..., K:], asked & there[:, None], combine(8, key)),
         )
 
     def of_outputs(self, values: Tensor) -> Tensor:
@@ -127,12 +132,15 @@ class Episodes(Numbered):
         missing = self.outputs - self.most_ways
         return torch.cat([values, values.new_zeros(len(values), missing, *values.shape[2:])], 1) if missing else values
 
-    def rows(self, which: Tensor, place: Tensor, exists: Tensor) -> Batch:
-        """Return the batch of K images (T, W, K) of each class, class by class within a shot."""
+    def rows(self, which: Tensor, place: Tensor, exists: Tensor, key: Tensor) -> Batch:
+        """Return the batch of K images (T, W, K) of each class, class by class within a shot; key (T,)."""
         ways, shots = place.shape[1:]
         place = place.mT.flatten(1)
         mask = exists.expand(len(place), shots, ways).flatten(1).float()
         x = self.bank.images(which.repeat(1, shots), place)
+        if self.affine:
+            own = combine(9, key[:, None], torch.arange(ways * shots, device=place.device))
+            x = affine(x.flatten(0, 1), own.flatten(), self.affine).reshape(x.shape)
         y = torch.arange(ways, device=place.device).repeat(shots).expand(len(place), -1)
         event = torch.zeros(len(place), dtype=torch.int64, device=place.device)
         return Batch(x, y.clone(), mask, mask.clone(), event)

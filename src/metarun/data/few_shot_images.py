@@ -51,10 +51,12 @@ class FewShotImages(Episodic):
         rotations: list[int],
         train_rotations: list[int] | None,
         train_mirrored: bool,
+        train_affine: float,
     ) -> None:
         """train_ways, train_shots, train_queries, train_rotations: of training, None for those that are judged.
 
-        train_mirrored: training classes are there a second time, mirrored, as further classes.
+        train_mirrored: training classes are there a second time, mirrored, as further classes. train_affine: how much
+        training images are turned, sheared, stretched and moved at random.
         """
         super().__init__(supports, queries, test_tasks)
         self.split, self.split_seed = split, split_seed
@@ -65,6 +67,7 @@ class FewShotImages(Episodic):
         if split == IMAGES:  # a held-out image of a known class stands upright
             self.rotations = self.train_rotations = {0}
         self.turns = sorted(self.rotations | self.train_rotations)
+        self.train_affine = train_affine
         self.ways = list(dict.fromkeys(ways))
         self.train_ways = sorted(set(train_ways or ways))
         self.train_shots, self.train_queries = sorted(set(train_shots or self.supports)), train_queries or queries
@@ -196,6 +199,7 @@ class FewShotImages(Episodic):
         return Episodes(
             self.bank, classes, ways, shots, queries,
             outputs=self.spec.outputs, number=self.test_tasks, seed=seed, name=name, all_shots=fixed,
+            affine=self.train_affine if part == "train" else 0.0,
         )  # fmt: skip
 
     @cached_property

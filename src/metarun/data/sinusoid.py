@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metarun.data.numbered import Numbered
-from metarun.hashing import combine
+from metarun.hashing import combine, uniform
 from metarun.rule import Batch, Task
 
 PROTOCOLS = {"finn": ((0.1, 5.0), (0.0, pi), (1.0, 1.0)), "metasgd": ((0.1, 5.0), (0.0, pi), (0.8, 1.2))}
@@ -20,11 +20,6 @@ SIGNS = {"finn": -1.0, "metasgd": 1.0}
 """With which the phase counts."""
 
 INPUTS = (-5.0, 5.0)
-
-
-def uniform(key: Tensor, low: float, high: float) -> Tensor:
-    """Return numbers uniform in [low, high) from hashes."""
-    return low + (high - low) * (key.double() / 2**32).float()
 
 
 class SinusoidTasks(Numbered):

@@ -1,10 +1,12 @@
-"""Fixed share: several update rates at once, mixed by what each would have predicted.
+"""Fixed share: several policies at once, mixed by what each would have predicted.
 
-Herbster and Warmuth, "Tracking the best expert", Machine Learning 1998. The rates are policies on a vmapped axis P.
+Herbster and Warmuth, "Tracking the best expert", Machine Learning 1998. A policy is a rate and the features that it
+sees; policies lie on a vmapped axis P.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,15 +16,21 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_map
 
+from metarun.errors import MetarunError
 from metarun.model import Model, readable
 from metarun.rule import Batch, Rule, State
+from metarun.strategies import row_by_row
+from metarun.strategies.classes import classifies
+from metarun.strategies.gradient import HEAD, Gradient
+from metarun.strategies.row_by_row import Trust
 
 
 class FixedShare(Rule):
     """A controller over one rule at several rates: weights fall with past loss, and `share` of them is spread evenly.
 
-    `temperature` is the loss that costs a policy a factor e, so twice the noise variance for squared error. A policy
-    whose loss is no number any more is out for good.
+    `sets`: groups of features (`Spec.groups`), a policy for each set and rate; None for all features. `temperature`
+    is the loss that costs a policy a factor e: of classes 1 is Bayes' rule, of squared error twice the noise variance.
+    Classes are mixed as probabilities, numbers as they are. A policy whose loss is no number any more is out for good.
     """
 
     rates: Tensor
@@ -35,6 +43,7 @@ class FixedShare(Rule):
         rates: list[float],
         share: float,
         temperature: float,
+        sets: list[list[str]] | None = None,
         chunk: int | None = 1,
         tune: dict[str, list[float]] | None = None,
     ) -> None:
@@ -42,7 +51,11 @@ class FixedShare(Rule):
         self.rule = rule(model=model)
         self.moves = self.rule.moves
         self.share, self.temperature, self.chunk, self.tune = share, temperature, chunk, tune
-        self.register_buffer("rates", torch.tensor(rates))
+        policies = list(itertools.product(sets or [[]], rates))
+        self.names = [" ".join([f"rate {rate:g}", *(["on"] if groups else []), *groups]) for groups, rate in policies]
+        self.register_buffer("rates", torch.tensor([rate for _, rate in policies]))
+        seen = torch.stack([columns(model, groups) for groups, _ in policies]) if sets else None
+        self.register_buffer("seen", seen, persistent=False)
 
     @property
     def sees(self) -> str:
@@ -50,21 +63,37 @@ class FixedShare(Rule):
         return self.rule.sees
 
     def init(self, context: dict[str, Any]) -> State:
-        """Return equal weights and one state per rate."""
+        """Return equal weights and one state per policy."""
         policies = len(self.rates)
         rules = vmap(lambda rate: self.rule.init({**context, "rate": rate}))(self.rates)
-        return {"log_weight": self.rates.new_full((policies,), -math.log(policies)), "rules": rules}
+        return {
+            "log_weight": self.rates.new_full((policies,), -math.log(policies)),
+            "rules": rules,
+            "loss": torch.zeros(policies + 1, dtype=torch.float64),
+            "hits": torch.zeros(policies + 1, dtype=torch.float64),
+        }
+
+    def shown(self, x: Any) -> Any:
+        """Return what each policy sees of inputs (B, F): (P, B, F), 0 where it does not."""
+        return x if self.seen is None else x * self.seen[:, None]
+
+    @property
+    def axis(self) -> int | None:
+        """The axis of policies that `shown` has added, if any."""
+        return None if self.seen is None else 0
 
     def each(self, state: State, x: Any) -> Tensor:
-        """Return what every policy predicts, (P, B, C)."""
-        out: Tensor = vmap(self.rule.predict, (0, None))(state["rules"], x)
-        return out
+        """Return what every policy predicts, (P, B, C): of classes the logarithms of probabilities."""
+        out: Tensor = vmap(self.rule.predict, (0, self.axis))(state["rules"], self.shown(x))
+        return out.log_softmax(-1) if classifies(self.model) else out
 
     def mix(self, state: State, each: Tensor) -> Tensor:
         """Return the weighted prediction (B, C); what has no weight may have diverged."""
-        weight = state["log_weight"].exp()
-        alive = weight.reshape(-1, *[1] * (each.ndim - 1)) > 0
-        return torch.einsum("p,p...->...", weight, torch.where(alive, each, 0.0))
+        weight = state["log_weight"].exp().reshape(-1, *[1] * (each.ndim - 1))
+        if classifies(self.model):
+            terms = torch.where(weight > 0, each + weight.log(), -torch.inf)
+            return terms.logsumexp(0)
+        return (weight * torch.where(weight > 0, each, 0.0)).sum(0)
 
     def predict(self, state: State, x: Any) -> Tensor:
         """Return the mixture's outputs (B, C)."""
@@ -73,13 +102,24 @@ class FixedShare(Rule):
     def learn(self, state: State, each: Tensor, batch: Batch) -> State:
         """Return the state after weighing the policies by their loss and updating each."""
         y = readable(batch.y, batch.known)
-        losses = vmap(lambda out: self.model.objective.rows(out, y))(each)
+        uniform = each.logsumexp(0) - math.log(len(each)) if classifies(self.model) else each.mean(0)
+        every = torch.cat([each, uniform[None]])
+        losses = vmap(lambda out: self.model.objective.rows(out, y))(every)
         loss = torch.where(batch.known > 0, losses, 0.0).sum(-1)
-        alive = loss.isfinite() & state["log_weight"].isfinite()
-        weight = torch.where(alive, state["log_weight"] - loss / self.temperature, -torch.inf).softmax(0)
+        alive = loss[:-1].isfinite() & state["log_weight"].isfinite()
+        weight = torch.where(alive, state["log_weight"] - loss[:-1] / self.temperature, -torch.inf).softmax(0)
         shared = (1 - self.share) * weight + self.share * alive.to(weight) / alive.sum()
-        log_weight = torch.where(batch.known.sum() > 0, shared.log(), state["log_weight"])
-        return {"log_weight": log_weight, "rules": vmap(self.rule.update, (0, None))(state["rules"], batch)}
+        hits = torch.zeros_like(state["hits"])
+        if classifies(self.model):
+            hits = ((every.argmax(-1) == y) * batch.known).sum(-1).double()
+        learned = batch._replace(x=self.shown(batch.x))
+        axes = Batch(self.axis, None, None, None, None)
+        return {
+            "log_weight": torch.where(batch.known.sum() > 0, shared.log(), state["log_weight"]),
+            "rules": vmap(self.rule.update, (0, axes))(state["rules"], learned),
+            "loss": state["loss"] + loss.double(),
+            "hits": state["hits"] + hits,
+        }
 
     def step(self, state: State, batch: Batch) -> tuple[Tensor, State]:
         """Predict and learn with one forward."""
@@ -90,8 +130,56 @@ class FixedShare(Rule):
         """Return the state after one batch."""
         return self.learn(state, self.each(state, batch.x), batch)
 
+    def follow(self, state: State, ask: Any, batch: Batch, chunk: int) -> tuple[Tensor, State]:
+        """Return (outputs (B, C), state) of rows of a stream; without torch's cost per row where the rule is plain."""
+        if not (isinstance(self.rule, Gradient) and self.rule.plain) or "classes" in state["rules"]:
+            return super().follow(state, ask, batch, chunk)
+        weight = state["rules"]["theta"][HEAD]  # (P, D, C)
+        policies, features, outputs = weight.shape
+        rate = self.rule.log_scale[HEAD].detach().exp() * state["rules"]["rate"][:, None, None]
+        seen = weight.new_ones(policies, features) if self.seen is None else self.seen
+        flat = (weight * seen[..., None], rate * seen[..., None].expand_as(weight))
+        start, step = (leaf.transpose(0, 1).reshape(features, -1).numpy() for leaf in flat)
+        trust = Trust(*(state[name].numpy() for name in ("log_weight", "loss", "hits")))
+        out, moved, trust = row_by_row.mixed(
+            start, trust, *row_by_row.arrays(ask, batch), step, self.share, self.temperature, chunk,
+            classifies(self.model),
+        )  # fmt: skip
+        back = torch.from_numpy(moved).reshape(features, policies, outputs).transpose(0, 1).contiguous()
+        rules = {**state["rules"], "theta": {**state["rules"]["theta"], HEAD: back}}
+        log_weight, loss, hits = (torch.from_numpy(leaf) for leaf in trust)
+        kept = {"log_weight": log_weight.to(state["log_weight"]), "loss": loss, "hits": hits}
+        return torch.from_numpy(out), {**state, **kept, "rules": rules}
+
+    def told(self, state: State) -> dict[str, Tensor]:
+        """Return the trust in each policy (P,), and losses and hits so far of each and of their uniform mixture."""
+        return {"trust": state["log_weight"].exp(), "loss": state["loss"], "hits": state["hits"]}
+
     def commit(self, state: State) -> dict[str, Tensor]:
         """Return what the policy with the largest weight stands for."""
         best = state["log_weight"].argmax()[None]
         chosen = tree_map(lambda leaf: leaf.index_select(0, best)[0], state["rules"])
         return self.rule.commit(chosen)
+
+
+def columns(model: Model, groups: list[str]) -> Tensor:
+    """Return 1 (F,) at the features of the named groups and at the constant behind them.
+
+    Raises:
+        MetarunError: the dataset has no such group, or the backbone makes other features of its own.
+    """
+    known = model.groups
+    for name in groups:
+        if name not in known:
+            raise MetarunError(
+                f"strategy.adaptive.sets names '{name}', but the groups of features of this dataset are "
+                f"{', '.join(known) or 'none'}" + ("" if "lags" in known else ": dataset.lags=[1,2,48] adds lags")
+            )
+    width = model.head.weight.shape[0]
+    if width != max(stop for _, stop in known.values()) + 1:
+        raise MetarunError("strategy.adaptive.sets chooses among features as they are: use backbone=plain, or sets=null")
+    seen = torch.zeros(width)
+    seen[-1] = 1.0
+    for name in groups:
+        seen[slice(*known[name])] = 1.0
+    return seen

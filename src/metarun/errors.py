@@ -23,3 +23,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def needs_package(option: str, value: str, package: str, extra: str) -> MetarunError:
+    """Return the error of an option that needs a package of an extra."""
+    return MetarunError(f"{option}={value} needs the package {package}: pip install 'metarun[{extra}]'")

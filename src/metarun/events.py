@@ -47,7 +47,7 @@ class Detected(Events):
         try:
             from river import drift
         except ImportError:
-            raise needs_package("events.detector", name, "river", "streams") from None
+            raise needs_package("events.detector", name, "river", "stream") from None
         if name in BINARY:
             self.detector = getattr(drift.binary, BINARY[name])()
         else:

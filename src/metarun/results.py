@@ -33,6 +33,9 @@ KEYS = (
     "step", "metric", "value", "ci95", "n", "seed", "params",
 )  # fmt: skip
 
+BY_ROW = ("mse", "mae", "accuracy", "log_loss", "squared_error", "absolute_error")
+"""Metrics of which every row counts alike, whatever the size of its task, where scores of "rows" stand beside them."""
+
 
 class Score(NamedTuple):
     """One method's value on every task: ids int64 (T,), each once, and values float64 (T,).
@@ -78,7 +81,7 @@ def reported(scores: Iterable[Score]) -> list[tuple[Score, str, NDArray[np.float
         metric, _, at = score.metric.partition("@")
         if metric == "rows":
             continue
-        weight = kept.get((*score.place, "rows")) if metric in ("mse", "mae") else None
+        weight = kept.get((*score.place, "rows")) if metric in BY_ROW else None
         values = score.values if weight is None else np.stack([score.values, aligned(score, weight)], axis=1)
         found.append((score, "rmse" if metric == "mse" else score.metric, values))
         recall = kept.get((*score.place, f"recall@{at}"))

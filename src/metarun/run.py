@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from metarun import build, contest_stream, manifest, memory, ranks, report, resume, smoke
+from metarun import build, contest_rows, contest_stream, manifest, memory, ranks, report, resume, smoke
 from metarun.config import run_folder
 from metarun.contest import contest
+from metarun.data.streamed import Streamed
 from metarun.evaluate import Judge
 from metarun.pipeline import Pipeline
 from metarun.watch import Watch, watching
@@ -66,14 +67,6 @@ def work(
     """Return the summary of what is left of a run; Adam's steps by all processes, the rest by the first."""
     if cfg.dataset.get("split") == "stream":
         return ranks.shared(lambda: contest_stream.contest(cfg, data, folder, described, began, watch))
-    for split in ("validation", "test"):  # too little to judge or to learn from is told before anything is trained
-        for cell in data.cells:
-            data.tasks(split, cell)
-    if any(name.startswith("meta/") for name in build.methods(cfg)):
-        data.train_tasks(1, cfg.pipeline.rounds, int(cfg.seed))
-    for name in build.methods(cfg):  # and what a method asks of the data
-        if not name.startswith("baseline/"):
-            build.rule(cfg, name, build.model(cfg, data.spec))
     judge = Judge(
         data,
         metric=cfg.evaluate.metric,
@@ -85,6 +78,16 @@ def work(
         candidates=cfg.evaluate.candidates,
         most=cfg.trainer.tasks,
     )
+    if isinstance(data, Streamed):
+        return ranks.shared(lambda: contest_rows.contest(cfg, data, judge, folder, described, began, watch))
+    for split in ("validation", "test"):  # too little to judge or to learn from is told before anything is trained
+        for cell in data.cells:
+            data.tasks(split, cell)
+    if any(name.startswith("meta/") for name in build.methods(cfg)):
+        data.train_tasks(1, cfg.pipeline.rounds, int(cfg.seed))
+    for name in build.methods(cfg):  # and what a method asks of the data
+        if not name.startswith("baseline/"):
+            build.rule(cfg, name, build.model(cfg, data.spec))
     pipeline = Pipeline(cfg, data, folder, judge, watch)
     products = pipeline.run()
     others = ranks.total(torch.tensor(0.0 if ranks.first() else time.process_time()))

@@ -42,7 +42,7 @@ def estimate(values: ArrayLike, metric: str) -> Estimate:
     """Return the reported value of `metric` from the tasks' values.
 
     values: (T,) one per task; for "rmse" the tasks' mean squared errors, for f1 the tasks' (precision, recall), (T, 2).
-    "rmse" and "mae" also take (T, 2), (error, rows): then every row counts alike, not every task.
+    All but f1 also take (T, 2), (value, rows): then every row counts alike, not every task.
     A task that diverged (inf or nan) makes the value inf or nan: it is not dropped.
     """
     value, influence = influences(values, metric)
@@ -70,9 +70,9 @@ def influences(values: ArrayLike, metric: str) -> tuple[float, Array]:
     f1 = 2 P R / (P + R) of the mean precision P and the mean recall R, not the mean of the tasks' own F1.
     """
     columns = np.asarray(values, dtype=np.float64)
-    if metric in ("rmse", "mae") and columns.ndim == 2:
-        return _by_row(columns, metric)
     two = metric.split("@")[0] == "f1"
+    if columns.ndim == 2 and not two:
+        return _by_row(columns, metric)
     if columns.ndim != 1 + two or (two and columns.shape[1] != 2):
         raise ValueError(f"{metric} needs values of shape {'(T, 2)' if two else '(T,)'}, got {columns.shape}")
     if len(columns) == 0:
@@ -102,7 +102,7 @@ def _by_row(columns: Array, metric: str) -> tuple[float, Array]:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         mean = float((error * rows).sum() / rows.sum())
         influence = rows * (error - mean) / rows.mean()
-        if metric == "mae" or mean == 0:
+        if metric != "rmse" or mean == 0:
             return mean, influence
         return mean**0.5, influence / (2 * mean**0.5)
 

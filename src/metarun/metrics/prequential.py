@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -17,13 +18,7 @@ Array = NDArray[np.float64]
 
 def fading(values: Array, factor: float, at: NDArray[np.int64]) -> Array:
     """Return the mean of values (N,) with weights that fall by `factor` a row, at rows `at`; nan is left out."""
-    from scipy.signal import lfilter
-
-    known = ~np.isnan(values)
-    sums = lfilter([1.0], [1.0, -factor], np.where(known, values, 0.0))
-    weight = lfilter([1.0], [1.0, -factor], known.astype(float))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(sums / weight)[at]
+    return np.asarray(pd.Series(values).ewm(alpha=1 - factor).mean(), dtype=float)[at]
 
 
 def windowed(values: Array, window: int, at: NDArray[np.int64]) -> Array:

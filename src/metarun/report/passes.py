@@ -13,7 +13,8 @@ from metarun.report.table import grouped
 
 Summary = Mapping[str, Any]
 APART = {
-    "hindsight": "the best setting of the grid, known only afterwards",
+    "hindsight": "the best fixed setting, known only afterwards",
+    "uniform": "all policies trusted alike",
     "frozen": "not updated on what is scored",
 }
 

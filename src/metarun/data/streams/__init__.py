@@ -1,0 +1,1 @@
+"""Streams: where their rows come from."""

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from metarun import atomic
 from metarun.arrays import read_npz
 from metarun.errors import MetarunError
-from metarun.metrics.interval import Estimate, estimate, paired
+from metarun.metrics.interval import BY_ROW, Estimate, estimate, paired
 
 SUMMARY = "summary.json"
 """The last file of a run: where it lies the run is finished."""
@@ -32,9 +32,6 @@ KEYS = (
     "round", "stage", "split", "protocol", "method", "cell", "support",
     "step", "metric", "value", "ci95", "n", "seed", "params",
 )  # fmt: skip
-
-BY_ROW = ("mse", "mae", "accuracy", "log_loss", "squared_error", "absolute_error")
-"""Metrics of which every row counts alike, whatever the size of its task, where scores of "rows" stand beside them."""
 
 
 class Score(NamedTuple):
@@ -81,7 +78,7 @@ def reported(scores: Iterable[Score]) -> list[tuple[Score, str, NDArray[np.float
         metric, _, at = score.metric.partition("@")
         if metric == "rows":
             continue
-        weight = kept.get((*score.place, "rows")) if metric in BY_ROW else None
+        weight = kept.get((*score.place, "rows")) if metric in ("mse", *BY_ROW) else None
         values = score.values if weight is None else np.stack([score.values, aligned(score, weight)], axis=1)
         found.append((score, "rmse" if metric == "mse" else score.metric, values))
         recall = kept.get((*score.place, f"recall@{at}"))

@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+BY_ROW = ("rmse", "mae", "accuracy", "log_loss", "squared_error", "absolute_error")
+"""Metrics of which every row may count alike, whatever the size of its task."""
 NORMAL_95 = 1.96
 # From this many tasks on the normal quantile serves: Student's is then at most 1.3 % larger.
 MANY = 100
@@ -42,7 +44,7 @@ def estimate(values: ArrayLike, metric: str) -> Estimate:
     """Return the reported value of `metric` from the tasks' values.
 
     values: (T,) one per task; for "rmse" the tasks' mean squared errors, for f1 the tasks' (precision, recall), (T, 2).
-    All but f1 also take (T, 2), (value, rows): then every row counts alike, not every task.
+    Those of BY_ROW also take (T, 2), (value, rows): then every row counts alike, not every task.
     A task that diverged (inf or nan) makes the value inf or nan: it is not dropped.
     """
     value, influence = influences(values, metric)
@@ -70,9 +72,9 @@ def influences(values: ArrayLike, metric: str) -> tuple[float, Array]:
     f1 = 2 P R / (P + R) of the mean precision P and the mean recall R, not the mean of the tasks' own F1.
     """
     columns = np.asarray(values, dtype=np.float64)
-    two = metric.split("@")[0] == "f1"
-    if columns.ndim == 2 and not two:
+    if columns.ndim == 2 and metric in BY_ROW:
         return _by_row(columns, metric)
+    two = metric.split("@")[0] == "f1"
     if columns.ndim != 1 + two or (two and columns.shape[1] != 2):
         raise ValueError(f"{metric} needs values of shape {'(T, 2)' if two else '(T,)'}, got {columns.shape}")
     if len(columns) == 0:

@@ -10,6 +10,7 @@ from metarun import options
 from metarun.errors import MetarunError
 
 ROWS_IN_TIME = "rows in time"
+IN_ORDER = "rows in order"
 RETRAINED = "baseline/retrained"
 KNOWN = {"warm_80_20": ("users", "cold"), "recbole": ("users", "cold"), "images": ("classes", "seeded")}
 """Splits without unseen tasks: what they have not, and the split that has it."""
@@ -26,6 +27,7 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
     split, unit = OmegaConf.select(cfg, "dataset.split"), OmegaConf.select(cfg, "dataset.tasks") or "users"
     if split == "melu" and unit == "items":
         raise MetarunError("dataset.tasks=items: the tasks of dataset.split=melu are users; use dataset.split=cells")
+    check_rows(cfg, strategies)
     check_metric(cfg)
     check_normalisation(cfg)
     check_passes(cfg, strategies)
@@ -50,6 +52,29 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
             raise MetarunError(
                 f"{key}={moves} adapts the rows of a whole task, which a stream does not know in advance: use "
                 f"{key}=head" + ("" if family in ("online", "adaptive") else ", or evaluate.prequential=false")
+            )
+
+
+def check_rows(cfg: DictConfig, strategies: Sequence[str]) -> None:
+    """Raise MetarunError where a stream is not judged as one, or would be told labels before they come."""
+    streams = any(IN_ORDER in offered(name) for name in cfg.composed.options if name.startswith("dataset/"))
+    if not streams:
+        return
+    if "evaluate/stream" not in cfg.composed.options:
+        raise MetarunError("rows of a stream are predicted before they are learned from: use evaluate=stream")
+    delay, opening = OmegaConf.select(cfg, "evaluate.delay"), OmegaConf.select(cfg, "dataset.opening")
+    for lag in OmegaConf.select(cfg, "dataset.lags") or []:
+        if delay is None or lag <= delay:
+            late = "never come" if delay is None else f"come after {delay} rows"
+            raise MetarunError(
+                f"dataset.lags: {lag} rows back there is no label yet, for labels {late} (evaluate.delay): leave it out"
+            )
+    named = [*strategies, *map(str, OmegaConf.select(cfg, "evaluate.against") or [])]
+    for name in named if opening == 0 and OmegaConf.select(cfg, "pipeline.rounds") == 1 else []:
+        if name.startswith("meta/"):
+            raise MetarunError(
+                f"{name} is meta-trained on the first rows, of which dataset.opening=0 leaves none: set "
+                "dataset.opening=2000 or so, or pipeline.rounds above 1 with an online or adaptive strategy before it"
             )
 
 

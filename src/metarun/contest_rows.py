@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +116,10 @@ def blocks(cfg: DictConfig, total: int) -> NDArray[np.int64]:
 def in_blocks(data: Any, losses: NDArray[np.float32], edges: NDArray[np.int64]) -> dict[str, Array]:
     """Return each metric in each block, and how many rows had a label."""
     names = ("log_loss", "accuracy") if data.found.classes else ("squared_error", "absolute_error")
-    known = np.array([np.isfinite(losses[a:b, 1]).sum() for a, b in zip(edges, edges[1:], strict=False)], dtype=float)
+    known = np.array([np.isfinite(losses[a:b, 1]).sum() for a, b in pairwise(edges)], dtype=float)
     found: dict[str, Array] = {}
     for column, name in enumerate(names):
-        sums = [np.nansum(losses[a:b, column], dtype=float) for a, b in zip(edges, edges[1:], strict=False)]
+        sums = [np.nansum(losses[a:b, column], dtype=float) for a, b in pairwise(edges)]
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.array(sums) / known
         found[name] = 1 - mean if name == "accuracy" else mean
@@ -150,7 +151,8 @@ def assemble(
         "metric": cfg.evaluate.metric,
         "reference": reference,
         "chain": chain,
-        "winner": next((name for name in reversed(chain) if name in found), None),
+        # Nothing is chosen on a stream: it is what follows it, of the run's own strategies.
+        "winner": next((name for name in chain if not name.startswith("meta/")), chain[-1] if chain else None),
         "setting": {**data.setting, "seed": cfg.seed, **smoke.setting(cfg)},
         "validation": {},
         "test": {},
@@ -170,7 +172,7 @@ def assemble(
             "drifts": data.truth["drifts"],
         },
         "tuned": {},
-        "trials": {name: 1 for name in found},
+        "trials": dict.fromkeys(found, 1),
         "validation_tasks": 0,
         "optimiser_steps": pipeline.steps,
         "cost": {name: {"seconds": round(one.seconds, 3), "steps": total} for name, one in found.items()},
@@ -228,5 +230,3 @@ def curves(cfg: DictConfig, data: Any, one: Followed) -> dict[str, Any]:
     if "trust" in one.told and len(one.names) > 1:
         found |= {"policies": one.names, "trust": np.round(one.told["trust"][1:].double().numpy(), 5).tolist()}
     return {**found, "alarms": one.alarms}
-
-

@@ -1,8 +1,9 @@
-"""Every method of a run follows the stream on its own, in one pass, or in rounds between which the meta stage learns."""
+"""Every method follows the stream on its own, in one pass, or in rounds between which the meta stage learns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def follow(pipeline: Pipeline, name: str, method: str, product: Product, kind: s
     rounds = pipeline.cfg.pipeline.rounds if closes(pipeline, name, method) else 1
     parts, state, total = [], None, 0.0
     edges = stretches(pipeline, rounds)
-    for place, (first, last) in enumerate(zip(edges, edges[1:], strict=False), 1):
+    for place, (first, last) in enumerate(pairwise(edges), 1):
         rule = pipeline.ready(method, product)
         key = key_of(name) if rounds == 1 else f"{place}-{key_of(name)}"
         found = one_pass(pipeline, key, name, method, rule, (first, last), state, kind, number, POINTS // rounds)
@@ -62,7 +63,7 @@ def follow(pipeline: Pipeline, name: str, method: str, product: Product, kind: s
 
 
 def closes(pipeline: Pipeline, name: str, method: str) -> bool:
-    """Return whether the meta stage learns between the rounds of a method: it does of what goes before it in the chain."""
+    """Return whether the meta stage learns between the rounds of a method: of what goes before it in the chain."""
     from metarun import build
 
     chain = build.strategies(pipeline.cfg)
@@ -122,9 +123,7 @@ def cpu_leaves(state: State) -> list[Tensor]:
     return [leaf.detach().cpu().clone() for leaf in tree_leaves(state)]
 
 
-def learned(
-    pipeline: Pipeline, place: int, method: str, product: Product, rule: Rule, leaves: list[Tensor]
-) -> Product:
+def learned(pipeline: Pipeline, place: int, method: str, product: Product, rule: Rule, leaves: list[Tensor]) -> Product:
     """Return the product after the meta stage of a round: it starts from what the method's state stands for."""
     from metarun import build
 

@@ -15,7 +15,7 @@ ANGLE, SHEAR, SCALE, SHIFT = math.radians(10), 0.15, 0.1, 1 / 7
 
 
 def affine(x: Tensor, key: Tensor, size: float) -> Tensor:
-    """Return images (N, channels, height, width) uint8, each turned, sheared, stretched and moved a little; key (N,)."""
+    """Return images (N, channels, height, width) uint8, each turned, sheared, stretched and moved; key (N,)."""
     angle, shear, wide, high, right, down = (
         uniform(combine(number, key), -most * size, most * size)
         for number, most in enumerate((ANGLE, SHEAR, SCALE, SCALE, SHIFT, SHIFT))

@@ -10,7 +10,7 @@ from metarun.data.streams import elec2
 
 
 class Elec2(Streamed):
-    """45,312 half hours of the electricity market of New South Wales; Harries, "Splice-2 comparative evaluation", 1999."""
+    """45,312 half hours of the market of New South Wales; Harries, "Splice-2 comparative evaluation", 1999."""
 
     def __init__(self, folder: str | None, **view: Any) -> None:
         """view: what every stream is asked for."""

@@ -1,4 +1,4 @@
-"""One pass over everybody's ratings: errors of every method and the paired difference to the reference, by block."""
+"""One pass over a stream: errors of every method and the paired difference to the reference, by block."""
 
 from __future__ import annotations
 
@@ -37,8 +37,14 @@ def pass_table(summary: Summary, unicode: bool = True) -> Group:
     heads = [notation.label(metric) for metric in metrics]
     heads.append(f"{notation.label(summary['metric'])} less {notation.last(summary['reference'])} ")
     rows = grouped(list(cells), cells, summary.get("winner"), unicode)
-    title = f"{summary['dataset']}: each rating predicted before it is learned from, all users in one stream"
+    where = "" if unit(summary) == "rows" else ", all users in one stream"
+    title = f"{summary['dataset']}: each {unit(summary)[:-1]} predicted before it is learned from{where}"
     return framed(title, heads, rows, _caption(summary), unicode)
+
+
+def unit(summary: Summary) -> str:
+    """Return what a row of the stream is, "ratings" or "rows"."""
+    return str(summary["pass"].get("unit", "ratings"))
 
 
 def _caption(summary: Summary) -> str:
@@ -46,11 +52,13 @@ def _caption(summary: Summary) -> str:
     found = summary["pass"]
     scored = found["ratings"] - found["opening"]
     lines = [
-        f"{scored:,} ratings in time order, one pass; {found['protocol']}; {notation.setting(summary)}",
+        f"{scored:,} {unit(summary)} in time order, one pass; {found['protocol']}; {notation.setting(summary)}",
         f"± 95 % interval over {found['blocks']} equal blocks of rows; > best; * better, ° worse than "
         f"{summary['reference']}: the interval of the paired difference excludes 0",
     ]
-    if found["opening"]:
+    if found["opening"] and unit(summary) == "rows":
+        lines.append(f"the first {found['opening']:,} rows are for pretraining and the meta stage, not scored")
+    elif found["opening"]:
         most = max(summary.get("trials", {}).values(), default=1)
         lines.append(
             f"the first {found['opening']:,} ratings are learned from, not scored: there each method chose of at most "
@@ -68,7 +76,7 @@ def pass_verdict(summary: Summary) -> str:
     entry = summary["stream"][found["protocol"]][winner][metric]
     start = (
         f"{winner}: {notation.label(metric)} {notation.number(entry, compact=False)} over "
-        f"{found['ratings'] - found['opening']:,} ratings of {summary['dataset']}, each predicted before it was "
+        f"{found['ratings'] - found['opening']:,} {unit(summary)} of {summary['dataset']}, each predicted before it was "
         "learned from"
     )
     pair = found["paired"].get(winner)

@@ -24,6 +24,7 @@ from metarun.report.passes import pass_table
 from metarun.report.ranking import ranking_table
 from metarun.report.reading import read_runs
 from metarun.report.stream import stream_table
+from metarun.report.streams import stream_facts
 from metarun.report.table import support_table
 from metarun.report.verdict import verdict
 
@@ -44,6 +45,8 @@ def _tables(summary: Mapping[str, Any], width: int, unicode: bool) -> Iterator[G
     """Yield a run's tables, none without a number: rankings, streams, then by support size, the main one last."""
     yield from _rankings(summary, unicode)
     for protocol in summary.get("stream", {}):
+        if "more" in summary.get("pass", {}):
+            yield stream_facts(summary, unicode)
         yield pass_table(summary, unicode) if "pass" in summary else stream_table(summary, protocol, unicode)
     first = notation.cells(summary)[0]
     for cell in sorted(summary.get("test", {}), key=lambda name: name == first):

@@ -1,4 +1,4 @@
-"""One pass over a stream: every row is predicted, scored, then learned from, `delay` rows later where labels are late."""
+"""One pass over a stream: every row is predicted, scored, then learned from, later where its label is late."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ class Follow(Stage):
         self.history: list[list[Tensor]] = []
         self.alarms: list[int] = []
         self.path = folder / LOSSES
-        self.rate_key = f"the rates among the fields of strategy.{method.split('/')[0]} (metarun show strategy/{method})"
+        self.rate_key = (
+            f"the rates among the fields of strategy.{method.split('/')[0]} (metarun show strategy/{method})"
+        )
 
     def configure_optimizers(self) -> None:
         """Return nothing: the rule is the optimiser."""
@@ -81,7 +83,8 @@ class Follow(Stage):
         """Return what each row of the pass was worth (rows, 2), a file; see `worth`."""
         shape = (self.plan.last - self.plan.first, 2)
         if self.path.exists():
-            return np.load(self.path, mmap_mode="r+")
+            kept: NDArray[np.float32] = np.load(self.path, mmap_mode="r+")
+            return kept
         self.path.parent.mkdir(parents=True, exist_ok=True)
         found = np.lib.format.open_memmap(self.path, mode="w+", dtype=np.float32, shape=shape)
         found[:] = np.nan
@@ -214,7 +217,7 @@ def labelled(y: Tensor) -> Tensor:
 
 
 def worth(out: Tensor, batch: Batch, objective: Any) -> Tensor:
-    """Return (B, 2) of outputs (B, C): loss, and 1 where a class is wrong or the absolute error; nan without a label."""
+    """Return (B, 2) of outputs (B, C): loss, and 1 for a wrong class or the absolute error; nan without a label."""
     shown = batch.known > 0
     if getattr(objective, "classifies", False):
         y = torch.where(shown, batch.y, 0)
@@ -223,5 +226,3 @@ def worth(out: Tensor, batch: Batch, objective: Any) -> Tensor:
         y = torch.where(shown, batch.y, 0.0)
         loss, error = (out[..., 0] - y).square(), (out[..., 0] - y).abs()
     return torch.where(shown[:, None], torch.stack([loss, error.to(loss)], 1), torch.nan).float()
-
-

@@ -50,7 +50,7 @@ def chunks(ask: Array, x: Array, y: Array, known: Array, chunk: int) -> Iterator
 def residual(z: Array, y: Array, classes: bool) -> Array:
     """Return d loss / d z (B, P, C) of scores (B, P, C) and labels (B,)."""
     if not classes:
-        return 2 * (z - y[:, None, None])  # type: ignore[no-any-return]
+        return 2 * (z - y[:, None, None])
     found = likelihood(z)
     found[np.arange(len(y)), :, y] -= 1
     return found
@@ -166,7 +166,7 @@ def losses(each: Array, y: Array, classes: bool) -> tuple[Array, Array]:
 def slope(each: Array, y: Array, classes: bool) -> Array:
     """Return d loss / d scores (B, P, C) from what policies predict."""
     if not classes:
-        return 2 * (each - y[:, None, None])  # type: ignore[no-any-return]
+        return 2 * (each - y[:, None, None])
     found = each.copy()
     found[np.arange(len(y)), :, y] -= 1
     return found

@@ -33,7 +33,7 @@ def schedule(
 def generate(
     drift: str, rows: int, features: int, every: int, width: int, concepts: int, noise: float, seed: int
 ) -> Rows:
-    """Return rows of standard normal features, whose two classes are drawn by a logistic concept; noise: flipped labels.
+    """Return rows of standard normal features, classes drawn by a logistic concept; noise: share of flipped labels.
 
     Each concept is a direction of its own.
     """

@@ -21,7 +21,8 @@ from metarun.model import Model, readable
 from metarun.rule import Batch, Rule, State
 from metarun.strategies import row_by_row
 from metarun.strategies.classes import classifies
-from metarun.strategies.gradient import HEAD, Gradient
+from metarun.strategies.gradient import Gradient
+from metarun.strategies.rates import HEAD
 from metarun.strategies.row_by_row import Trust
 
 
@@ -34,6 +35,7 @@ class FixedShare(Rule):
     """
 
     rates: Tensor
+    seen: Tensor | None
 
     def __init__(
         self,
@@ -93,7 +95,8 @@ class FixedShare(Rule):
         if classifies(self.model):
             terms = torch.where(weight > 0, each + weight.log(), -torch.inf)
             return terms.logsumexp(0)
-        return (weight * torch.where(weight > 0, each, 0.0)).sum(0)
+        total: Tensor = (weight * torch.where(weight > 0, each, 0.0)).sum(0)
+        return total
 
     def predict(self, state: State, x: Any) -> Tensor:
         """Return the mixture's outputs (B, C)."""
@@ -113,10 +116,13 @@ class FixedShare(Rule):
         if classifies(self.model):
             hits = ((every.argmax(-1) == y) * batch.known).sum(-1).double()
         learned = batch._replace(x=self.shown(batch.x))
-        axes = Batch(self.axis, None, None, None, None)
+
+        def update(rules: State, x: Any) -> State:
+            return self.rule.update(rules, learned._replace(x=x))
+
         return {
             "log_weight": torch.where(batch.known.sum() > 0, shared.log(), state["log_weight"]),
-            "rules": vmap(self.rule.update, (0, axes))(state["rules"], learned),
+            "rules": vmap(update, (0, self.axis))(state["rules"], learned.x),
             "loss": state["loss"] + loss.double(),
             "hits": state["hits"] + hits,
         }
@@ -177,7 +183,7 @@ def columns(model: Model, groups: list[str]) -> Tensor:
             )
     width = model.head.weight.shape[0]
     if width != max(stop for _, stop in known.values()) + 1:
-        raise MetarunError("strategy.adaptive.sets chooses among features as they are: use backbone=plain, or sets=null")
+        raise MetarunError("strategy.adaptive.sets chooses among features as they are: use backbone=plain or sets=null")
     seen = torch.zeros(width)
     seen[-1] = 1.0
     for name in groups:

@@ -45,7 +45,7 @@ class Counting(Rule):
         """Return outputs (B, C), the same for every row."""
         total = state["sum"]
         if not classifies(self.model):
-            out = total / state["rows"].clamp(min=1.0)
+            out: Tensor = total / state["rows"].clamp(min=1.0)
         else:
             first = (total == total.max()) & (total > 0)
             share = torch.where(first, self.sure / first.sum().clamp(min=1), (1 - self.sure) / max(len(total) - 1, 1))

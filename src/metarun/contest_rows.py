@@ -188,7 +188,7 @@ def difference(a: Any, b: Any, metric: str) -> dict[str, Any]:
 
 
 def more(cfg: DictConfig, data: Any, found: dict[str, Followed], name: str) -> dict[str, Any]:
-    """Return what is told of a method beside its means: fading error, Kappa-T, regrets, recovery, alarms, cost."""
+    """Return what is told of a method beside its means: fading error, Kappa-T, regrets, recovery, alarms."""
     one, column = found[name], 1
     error = np.asarray(one.losses[:, column], dtype=float)
     last = np.array([len(error) - 1])
@@ -198,7 +198,6 @@ def more(cfg: DictConfig, data: Any, found: dict[str, Followed], name: str) -> d
     values: dict[str, Any] = {
         "fading": finite(prequential.fading(error, cfg.evaluate.fading, last)[0]),
         "alarms": len(one.alarms),
-        "seconds": round(one.seconds, 3),
         "recovery": finite(float(np.median(known))) if known else None,
         "never": len(back) - len(known) if back else None,
     }

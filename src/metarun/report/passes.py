@@ -76,8 +76,8 @@ def pass_verdict(summary: Summary) -> str:
     entry = summary["stream"][found["protocol"]][winner][metric]
     start = (
         f"{winner}: {notation.label(metric)} {notation.number(entry, compact=False)} over "
-        f"{found['ratings'] - found['opening']:,} {unit(summary)} of {summary['dataset']}, each predicted before it was "
-        "learned from"
+        f"{found['ratings'] - found['opening']:,} {unit(summary)} of {summary['dataset']}, each predicted before it "
+        "was learned from"
     )
     pair = found["paired"].get(winner)
     if not pair or pair["difference"] is None:

@@ -28,9 +28,10 @@ WHOLE = ("static_regret", "tracking_regret", "recovery", "never", "alarms")
 def stream_facts(summary: Summary, unicode: bool = True) -> Group:
     """Return one row per method that followed the stream, with the columns that any of them has."""
     more = {name: dict(values) for name, values in summary["pass"]["more"].items()}
-    base = more.get("online/sgd") or more[summary["reference"]]
-    for values in more.values():
-        values["compute"] = values["seconds"] / base["seconds"] if base["seconds"] else None
+    seconds = {name: summary["cost"][name]["seconds"] for name in more}
+    base = seconds.get("online/sgd") or seconds[summary["reference"]]
+    for name, values in more.items():
+        values["compute"] = seconds[name] / base if base else None
     shown = [key for key in HEADS if any(values.get(key) for values in more.values())]
     cells = {
         method: [text(key, more[method].get(key)) for key in shown]
@@ -65,5 +66,5 @@ def _caption(summary: Summary, shown: list[str]) -> str:
         )
     if "recovery" in shown:
         lines.append(f"rows to recover: median over {len(summary['pass']['drifts'])} known drifts; never: of them")
-    lines.append("compute: seconds, as a multiple of online/sgd")
+    lines.append("compute: seconds, as a multiple of those of online/sgd")
     return "\n".join(lines)

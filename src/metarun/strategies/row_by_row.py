@@ -72,6 +72,11 @@ def descend(weight: Array, x: Array, slope: Array, rate: Array) -> None:
     weight -= step
 
 
+DIVERGING = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
+"""What numpy warns of where a rate is too high; whoever follows sees it in the state."""
+
+
+@np.errstate(**DIVERGING)
 def gradient(
     weight: Array, ask: Array, x: Array, y: Array, known: Array, rate: Array, chunk: int, classes: bool
 ) -> tuple[Array, Array]:
@@ -98,6 +103,7 @@ class Trust(NamedTuple):
     hits: Array
 
 
+@np.errstate(**DIVERGING)
 def mixed(
     weight: Array,
     trust: Trust,
@@ -135,10 +141,11 @@ def mixed(
         hits += right
         alive = np.isfinite(cost[:-1]) & np.isfinite(log_weight)
         log_weight = np.where(alive, log_weight - cost[:-1] / temperature, -np.inf)
-        believed = np.exp(log_weight - log_weight.max())
-        believed = (1 - share) * believed / believed.sum() + share * alive / alive.sum()
-        with np.errstate(divide="ignore"):
-            log_weight = np.log(believed)
+        log_weight -= log_weight.max()
+        log_weight -= np.log(np.exp(log_weight).sum())
+        if share:
+            log_weight = np.logaddexp(log_weight + np.log1p(-share), np.log(share * alive / alive.sum()))
+        believed = np.exp(log_weight)
         descend(weight, part.x, slope(each, part.y, classes), rate)
     return out, weight, Trust(log_weight, loss, hits)
 
@@ -158,8 +165,7 @@ def losses(each: Array, y: Array, classes: bool) -> tuple[Array, Array]:
     if not classes:
         cost = ((every[..., 0] - y[:, None]) ** 2).sum(0)
         return cost, np.zeros(len(cost))
-    with np.errstate(divide="ignore"):
-        cost = -np.log(np.maximum(every[np.arange(len(y)), :, y], TINY)).sum(0)
+    cost = -np.log(np.maximum(every[np.arange(len(y)), :, y], TINY)).sum(0)
     return cost, (every.argmax(-1) == y[:, None]).sum(0).astype(np.float64)
 
 

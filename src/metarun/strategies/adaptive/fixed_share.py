@@ -68,6 +68,8 @@ class FixedShare(Rule):
         """Return equal weights and one state per policy."""
         policies = len(self.rates)
         rules = vmap(lambda rate: self.rule.init({**context, "rate": rate}))(self.rates)
+        if self.seen is not None:  # what a policy does not see has no weight in it
+            rules["theta"] = {**rules["theta"], HEAD: rules["theta"][HEAD] * self.seen[..., None]}
         return {
             "log_weight": self.rates.new_full((policies,), -math.log(policies)),
             "rules": rules,
@@ -110,8 +112,11 @@ class FixedShare(Rule):
         losses = vmap(lambda out: self.model.objective.rows(out, y))(every)
         loss = torch.where(batch.known > 0, losses, 0.0).sum(-1)
         alive = loss[:-1].isfinite() & state["log_weight"].isfinite()
-        weight = torch.where(alive, state["log_weight"] - loss[:-1] / self.temperature, -torch.inf).softmax(0)
-        shared = (1 - self.share) * weight + self.share * alive.to(weight) / alive.sum()
+        # In logarithms throughout: a policy that is trusted little now may be the best one later.
+        shared = torch.where(alive, state["log_weight"] - loss[:-1] / self.temperature, -torch.inf).log_softmax(0)
+        if self.share:
+            evenly = (self.share * alive.to(shared) / alive.sum()).log()
+            shared = torch.logaddexp(shared + math.log1p(-min(self.share, 1 - 1e-12)), evenly)
         hits = torch.zeros_like(state["hits"])
         if classifies(self.model):
             hits = ((every.argmax(-1) == y) * batch.known).sum(-1).double()
@@ -121,7 +126,7 @@ class FixedShare(Rule):
             return self.rule.update(rules, learned._replace(x=x))
 
         return {
-            "log_weight": torch.where(batch.known.sum() > 0, shared.log(), state["log_weight"]),
+            "log_weight": torch.where(batch.known.sum() > 0, shared, state["log_weight"]),
             "rules": vmap(update, (0, self.axis))(state["rules"], learned.x),
             "loss": state["loss"] + loss.double(),
             "hits": state["hits"] + hits,

@@ -158,3 +158,12 @@ def test_a_page_that_no_browser_has_opened_has_missed_its_bar(monkeypatch: pytes
     ((told, reached),) = bench.opened(tmp_path / "page.html")
     assert told.startswith("open, not measured: no chromium")
     assert not reached
+
+
+def test_stream(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("river")
+    pytest.importorskip("numba")
+    assert script("bench_stream", monkeypatch).main(["--quick"]) == 0
+    out = capsys.readouterr().out
+    for name in ("one rule, engine : bare loop", "eight mixed, engine with numba : river"):
+        assert name in out

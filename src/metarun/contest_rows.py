@@ -14,13 +14,14 @@ from omegaconf import DictConfig
 from metarun import build, smoke
 from metarun.cost import model_facts
 from metarun.evaluate import Judge
-from metarun.following import Followed, follow
+from metarun.following import POINTS, Followed, follow
 from metarun.manifest import FORMAT
 from metarun.metrics import prequential
 from metarun.metrics.interval import paired
 from metarun.pipeline import Pipeline, Product
 from metarun.report import stream_plot, summary
 from metarun.results import SUMMARY, Score, finite, reported, rows, save_scores, write_csv, write_json, write_jsonl
+from metarun.stages.stream import marks
 from metarun.watch import Watch
 
 CELL = "stream"
@@ -106,11 +107,9 @@ def told_metrics(data: Any, sums: dict[str, Array]) -> dict[str, Array]:
 
 def blocks(cfg: DictConfig, total: int) -> NDArray[np.int64]:
     """Return the edges of equal blocks, each of which is a mark of the curve as well."""
-    chunk = int(cfg.evaluate.stream_chunk)
-    marks = np.unique(np.linspace(0, -(-total // chunk), min(2000, -(-total // chunk)) + 1).round().astype(int)) * chunk
-    marks = np.minimum(marks, total)
-    number = min(int(cfg.evaluate.stream_blocks), len(marks) - 1)
-    return np.asarray(marks[np.linspace(0, len(marks) - 1, number + 1).round().astype(int)])
+    known = marks(0, total, int(cfg.evaluate.stream_chunk), POINTS)
+    number = min(int(cfg.evaluate.stream_blocks), len(known) - 1)
+    return np.asarray(known[np.linspace(0, len(known) - 1, number + 1).round().astype(int)])
 
 
 def in_blocks(data: Any, losses: NDArray[np.float32], edges: NDArray[np.int64]) -> dict[str, Array]:

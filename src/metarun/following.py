@@ -91,6 +91,7 @@ def one_pass(
         pipeline.count(key, found)
         return found
     cfg, data = pipeline.cfg, pipeline.data
+    rule.kernel = cfg.evaluate.kernel
     with torch.no_grad():
         start: State = rule.init(data.context())
     state = start if leaves is None else tree_unflatten(leaves, tree_structure(start))

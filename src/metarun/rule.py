@@ -65,6 +65,9 @@ class Rule(nn.Module):
     listens: ClassVar[bool] = False
     """Whether the rule is to be told of drift: under the prequential protocol its batches then carry events."""
 
+    kernel: str = "numpy"
+    """What follows rows one by one where a rule has a kernel for it: "numpy", or "numba" for many rows."""
+
     tune: dict[str, list[float]] | None = None
     """Grid of attribute values that validation tasks choose from, per support size."""
 

@@ -106,3 +106,32 @@ def test_losses_told_are_those_of_each_policy_alone() -> None:
 def test_unknown_groups_are_refused_by_name() -> None:
     with pytest.raises(MetarunError, match="names 'lag', but the groups of features of this dataset are inputs, lags"):
         share(2, sets=[["lag"]])
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("chunk", [1, 7])
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("name", ["gradient", "share", "sets", "no share", "warm"])
+def test_compiled_loops_are_the_same_rule(name: str, classes: int, chunk: int, late: bool) -> None:
+    pytest.importorskip("numba")
+    made = RULES[name](classes) if name != "warm" else share(classes, temperature=2.0)
+    rule, batch = made.double(), rows(classes)
+    x = batch.x.double()
+    batch = batch._replace(x=x, y=batch.y if classes else batch.y.double())
+    ask, found = rows(classes, seed=5).x.double() if late else x, []
+    for kernel in ("numpy", "numba"):
+        rule.kernel = kernel
+        with torch.no_grad():
+            found.append(rule.follow(rule.init({}), ask, batch, chunk))
+    for a, b in zip(*map(tree_leaves, found), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+
+
+def test_a_diverging_policy_is_out_in_compiled_loops_too() -> None:
+    pytest.importorskip("numba")
+    rule, batch = share(0, rates=[0.05, 50.0]), rows(0)
+    rule.kernel = "numba"
+    with torch.no_grad():
+        out, state = rule.follow(rule.init({}), batch.x, batch, 1)
+    assert out.isfinite().all()
+    assert state["log_weight"].exp().tolist() == [1.0, 0.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import isnan, nan
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,21 @@ from metarun.events import DRIFT, Events
 from metarun.rule import Batch, Rule, State
 from metarun.stages.loop import Stage
 
-ROWS = 1024
+ROWS = 4096
 """Rows of a step at most, without any bearing on what is learned."""
 LOSSES = "losses.npy"
+
+
+APART = 200
+"""Rows between two points of a curve at least: a rule that is looked at often cannot be fast."""
+
+
+def marks(first: int, last: int, chunk: int, points: int) -> NDArray[np.int64]:
+    """Return the rows at which a curve has its points, `points` of them at most, ends of chunks, both ends included."""
+    chunks = -(-(last - first) // chunk)
+    number = max(min(points, chunks, (last - first) // APART), 1)
+    ends = first + np.unique(np.linspace(0, chunks, number + 1).round().astype(np.int64)) * chunk
+    return np.minimum(ends, last)
 
 
 class Plan:
@@ -27,10 +40,7 @@ class Plan:
 
     def __init__(self, first: int, last: int, chunk: int, points: int) -> None:
         self.first, self.last, self.chunk = first, last, chunk
-        number = min(points, -(-(last - first) // chunk))
-        ends = first + np.unique(np.linspace(0, -(-(last - first) // chunk), number + 1).round().astype(int)) * chunk
-        self.marks = np.minimum(ends, last)
-        """Rows at which the curve has its points, the first one included."""
+        self.marks = marks(first, last, chunk, points)
         rows = max(ROWS // chunk, 1) * chunk
         self.edges = sorted({*range(first, last, rows), last})
 
@@ -109,13 +119,22 @@ class Follow(Stage):
             self.note()
         with torch.no_grad():
             rows = self.rows(x, y)
-            inner = [mark for mark in self.plan.marks.tolist() if first < mark < last]
-            for begin, end in zip([first, *inner], [*inner, last], strict=True):
+            outs = []
+            for begin, end in pairwise([first, *self.inner(first, last), last]):
                 part = slice(begin - first, end - first)
-                self.advance(begin, *(cut(batch, part) for batch in rows))
+                outs += self.advance(begin, *(cut(batch, part) for batch in rows))
                 if end in self.ends:
                     self.note()
+            if outs:
+                self.score(first, torch.cat(outs), rows[0])
         self.recent = torch.stack([leaf.double().clamp(min=-1e30).sum() for leaf in self.floats()]).sum()
+
+    def inner(self, first: int, last: int) -> list[int]:
+        """Return the marks between two rows: of a rule that has nothing to tell none that would cut its rows up."""
+        if not self.rule.told(self.state):
+            return []
+        marks = self.plan.marks
+        return list(map(int, marks[np.searchsorted(marks, first, "right") : np.searchsorted(marks, last)]))
 
     @property
     def ends(self) -> frozenset[int]:
@@ -146,13 +165,15 @@ class Follow(Stage):
         then = labels[: len(y)]
         return ask, Batch(old[: len(y)], then, exists, labelled(then), event)
 
-    def advance(self, first: int, ask: Batch, learn: Batch) -> None:
-        """Predict rows and learn, row by row or told of events where the rule listens, and score the predictions."""
+    def advance(self, first: int, ask: Batch, learn: Batch) -> list[Tensor]:
+        """Predict rows and learn; return predictions that are to be scored, none where the rule listens.
+
+        Of a rule that listens each chunk is scored at once, for a detector to see it.
+        """
         chunk, same = self.plan.chunk, learn.x is ask.x
         if not self.rule.listens:
             out, self.state = self.rule.follow(self.state, learn.x if same else ask.x, learn, chunk)
-            self.score(first, out, ask)
-            return
+            return [out]
         for begin in range(0, len(ask.y), chunk):
             asked, learned = (cut(batch, slice(begin, begin + chunk)) for batch in (ask, learn))
             self.score(first + begin, self.rule.predict(self.state, asked.x), asked)
@@ -160,6 +181,7 @@ class Follow(Stage):
             self.alarms += [row for row, event in events.items() if event == DRIFT]
             event = torch.tensor(max(events.values()))
             self.state = self.rule.update(self.state, learned._replace(event=event))
+        return []
 
     def event(self, row: int) -> int:
         """Return what is told with a row; a detector is shown the error whose label comes with it."""

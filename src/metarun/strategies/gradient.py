@@ -23,6 +23,7 @@ from metarun.objectives.squared import Squared
 from metarun.rule import Batch, Rule, State, Task, chunks, support
 from metarun.strategies import rates, row_by_row
 from metarun.strategies.rates import HEAD
+from metarun.strategies.row_by_row import kernels
 
 
 def moved(word: str, task: str) -> str:
@@ -227,7 +228,7 @@ class Gradient(Rule):
         weight, one = state["theta"][HEAD], torch.ones_like(state["rate"])
         rate = rates.at(self.learn_rate, self.log_scale, HEAD, 0, state["rate"], one)
         classes = isinstance(self.model.objective, CrossEntropy)
-        out, moved = row_by_row.gradient(
+        out, moved = kernels(self.kernel).gradient(
             weight.numpy(), *row_by_row.arrays(ask, batch), rate.numpy(), chunk, classes
         )  # fmt: skip
         return torch.from_numpy(out), {**state, "theta": {**state["theta"], HEAD: torch.from_numpy(moved)}}

@@ -6,6 +6,8 @@ The loss is cross-entropy where labels are classes (`classes`), else squared err
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metarun.errors import needs_package
 from metarun.rule import Batch
 
 Array = NDArray[Any]
@@ -26,6 +29,20 @@ class Chunk(NamedTuple):
     ask: Array
     x: Array
     y: Array
+
+
+def kernels(name: str) -> Any:
+    """Return the module with `gradient` and `mixed`: this one for "numpy", compiled loops for "numba".
+
+    Raises:
+        MetarunError: the package numba is not there.
+    """
+    if name == "numpy":
+        return sys.modules[__name__]
+    try:
+        return importlib.import_module("metarun.strategies.compiled")
+    except ImportError:
+        raise needs_package("evaluate.kernel", name, "numba", "fast") from None
 
 
 def arrays(ask: Tensor, batch: Batch) -> tuple[Array, Array, Array, Array]:
@@ -72,11 +89,8 @@ def descend(weight: Array, x: Array, slope: Array, rate: Array) -> None:
     weight -= step
 
 
-DIVERGING = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
-"""What numpy warns of where a rate is too high; whoever follows sees it in the state."""
-
-
-@np.errstate(**DIVERGING)
+# Of numbers that run away where a rate is too high the state tells.
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def gradient(
     weight: Array, ask: Array, x: Array, y: Array, known: Array, rate: Array, chunk: int, classes: bool
 ) -> tuple[Array, Array]:
@@ -103,7 +117,7 @@ class Trust(NamedTuple):
     hits: Array
 
 
-@np.errstate(**DIVERGING)
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def mixed(
     weight: Array,
     trust: Trust,

@@ -23,7 +23,7 @@ from metarun.strategies import row_by_row
 from metarun.strategies.classes import classifies
 from metarun.strategies.gradient import Gradient
 from metarun.strategies.rates import HEAD
-from metarun.strategies.row_by_row import Trust
+from metarun.strategies.row_by_row import Trust, kernels
 
 
 class FixedShare(Rule):
@@ -152,7 +152,7 @@ class FixedShare(Rule):
         flat = (weight * seen[..., None], rate * seen[..., None].expand_as(weight))
         start, step = (leaf.transpose(0, 1).reshape(features, -1).numpy() for leaf in flat)
         trust = Trust(*(state[name].numpy() for name in ("log_weight", "loss", "hits")))
-        out, moved, trust = row_by_row.mixed(
+        out, moved, trust = kernels(self.kernel).mixed(
             start, trust, *row_by_row.arrays(ask, batch), step, self.share, self.temperature, chunk,
             classifies(self.model),
         )  # fmt: skip

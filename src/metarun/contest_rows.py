@@ -176,7 +176,7 @@ def assemble(
         "optimiser_steps": pipeline.steps,
         "cost": {name: {"seconds": round(one.seconds, 3), "steps": total} for name, one in found.items()},
         "folder": str(pipeline.folder),
-        "warnings": pipeline.notes,
+        "warnings": pipeline.notes + data.left_out(),
     }  # fmt: skip
 
 

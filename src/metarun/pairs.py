@@ -62,6 +62,10 @@ def check_rows(cfg: DictConfig, strategies: Sequence[str]) -> None:
         return
     if "evaluate/stream" not in cfg.composed.options:
         raise MetarunError("rows of a stream are predicted before they are learned from: use evaluate=stream")
+    labels, kind = OmegaConf.select(cfg, "dataset.labels"), judged(cfg)
+    if labels is not None and (labels == "classes") != (kind == "classes"):
+        fits = "cross_entropy" if labels == "classes" else "squared"
+        raise MetarunError(f"dataset.labels={labels} are not what this objective is about: use objective={fits}")
     delay, opening = OmegaConf.select(cfg, "evaluate.delay"), OmegaConf.select(cfg, "dataset.opening")
     for lag in OmegaConf.select(cfg, "dataset.lags") or []:
         if delay is None or lag <= delay:

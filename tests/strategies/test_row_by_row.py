@@ -17,6 +17,8 @@ from metarun.objectives.cross_entropy import CrossEntropy
 from metarun.objectives.squared import Squared
 from metarun.rule import Batch, Rule
 from metarun.strategies.adaptive.fixed_share import FixedShare
+from metarun.strategies.baseline.last_label import Counting
+from metarun.strategies.baseline.still import Frozen
 from metarun.strategies.gradient import Gradient
 
 ROWS, FEATURES = 60, 8
@@ -49,6 +51,10 @@ RULES = {
     "share": share,
     "sets": lambda classes: share(classes, sets=[["inputs"], ["inputs", "lags"]]),
     "no share": lambda classes: share(classes, share=0.0),
+    "last label": lambda classes: Counting(model=model(classes), memory=0.0),
+    "majority": lambda classes: Counting(model=model(classes), memory=1.0),
+    "forgetting": lambda classes: Counting(model=model(classes), memory=0.5),
+    "frozen": lambda classes: Frozen(model=model(classes)),
 }
 
 

@@ -68,6 +68,10 @@ class Frozen(Rule):
         """Return the state as it is."""
         return state
 
+    def follow(self, state: State, ask: Any, batch: Batch, chunk: int) -> tuple[Tensor, State]:
+        """Return (outputs (B, C), the state): nothing changes between chunks."""
+        return self.predict(state, ask), state
+
     def predict(self, state: State, x: Any) -> Tensor:
         """Return outputs (B, C)."""
         out: Tensor = self.model.head(state["weight"], x)

@@ -17,6 +17,7 @@ from metarun import events
 from metarun.errors import MetarunError
 from metarun.pipeline import Pipeline, Product
 from metarun.rule import Rule, State
+from metarun.stages.examined import Examined
 from metarun.stages.loop import fit
 from metarun.stages.stream import LOSSES, Follow, Plan
 from metarun.store import cpu
@@ -38,6 +39,7 @@ class Followed:
     alarms: list[int]
     seconds: float
     starts: list[int]  # rows at which a round began
+    right: NDArray[np.uint8] | None  # (T + 1, held-out rows) of a sequence of tasks: see `stages.examined`
 
 
 def key_of(name: str) -> str:
@@ -102,7 +104,8 @@ def one_pass(
         detector=cfg.evaluate.detector, seed=int(cfg.seed),
     )  # fmt: skip
     place = pipeline.store.place(key)
-    stage = Follow(rule, state, data, plan, cfg.evaluate.delay, told, place, method)
+    kind_of_pass = Examined if data.exams else Follow
+    stage = kind_of_pass(rule, state, data, plan, cfg.evaluate.delay, told, place, method)
     seconds = fit(
         stage, plan.batch, len(plan), place, name,
         trainer=cfg.trainer, save_every=cfg.pipeline.save_every, save_minutes=cfg.pipeline.save_minutes,
@@ -112,6 +115,7 @@ def one_pass(
     found = {
         "state": cpu_leaves(stage.state), "told": stage.told(), "alarms": stage.alarms, "marks": plan.marks.tolist(),
         "steps": len(plan), "seconds": seconds, "config": pipeline.plain,
+        "right": torch.stack(stage.right) if isinstance(stage, Examined) else None,
     }  # fmt: skip
     pipeline.store.save(key, found, [])
     pipeline.count(key, found)
@@ -151,4 +155,5 @@ def joined(parts: list[tuple[Path, dict[str, Any]]], edges: list[int], rule: Rul
     return Followed(
         losses[0] if len(losses) == 1 else np.concatenate(losses), marks, told, list(getattr(rule, "names", [])),
         [row for _, found in parts for row in found["alarms"]], seconds, edges[:-1],
+        None if parts[-1][1]["right"] is None else parts[-1][1]["right"].numpy(),
     )  # fmt: skip

@@ -28,6 +28,7 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
     if split == "melu" and unit == "items":
         raise MetarunError("dataset.tasks=items: the tasks of dataset.split=melu are users; use dataset.split=cells")
     check_rows(cfg, strategies)
+    check_sequence(cfg)
     check_metric(cfg)
     check_normalisation(cfg)
     check_passes(cfg, strategies)
@@ -48,6 +49,8 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
         key = f"strategy.{family}.rule.moves" if family == "adaptive" else f"strategy.{family}.moves"
         streamed = family in ("online", "adaptive") or OmegaConf.select(cfg, "evaluate.prequential")
         moves = OmegaConf.select(cfg, key)
+        if moves == "all" and of_arrays(cfg):  # no tables: all is there from the start
+            continue
         if streamed and moves not in (None, "head", "users" if unit == "users" else "items"):
             raise MetarunError(
                 f"{key}={moves} adapts the rows of a whole task, which a stream does not know in advance: use "
@@ -79,6 +82,25 @@ def check_rows(cfg: DictConfig, strategies: Sequence[str]) -> None:
             raise MetarunError(
                 f"{name} is meta-trained on the first rows, of which dataset.opening=0 leaves none: set "
                 "dataset.opening=2000 or so, or pipeline.rounds above 1 with an online or adaptive strategy before it"
+            )
+
+
+def of_arrays(cfg: DictConfig) -> bool:
+    """Return whether rows in order are arrays of numbers."""
+    chosen = [set(offered(name)) for name in cfg.composed.options if name.startswith("dataset/")]
+    return any({IN_ORDER, "arrays"} <= offers for offers in chosen)
+
+
+def check_sequence(cfg: DictConfig) -> None:
+    """Raise MetarunError where a sequence of tasks would not be examined at the end of each."""
+    if "dataset/sequence" not in cfg.composed.options:
+        return
+    wanted = {"evaluate.delay": 0, "pipeline.rounds": 1, "evaluate.metric": "accuracy"}
+    for key, value in wanted.items():
+        if (found := OmegaConf.select(cfg, key)) != value:
+            raise MetarunError(
+                f"{key}={'null' if found is None else found}: a sequence of tasks is examined at the end of each, in "
+                f"one pass: use {key}={value}"
             )
 
 

@@ -11,7 +11,18 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from metarun import build, contest_rows, contest_stream, manifest, memory, ranks, report, resume, smoke
+from metarun import (
+    build,
+    contest_rows,
+    contest_sequence,
+    contest_stream,
+    manifest,
+    memory,
+    ranks,
+    report,
+    resume,
+    smoke,
+)
 from metarun.config import run_folder
 from metarun.contest import contest
 from metarun.data.streamed import Streamed
@@ -79,7 +90,8 @@ def work(
         most=cfg.trainer.tasks,
     )
     if isinstance(data, Streamed):
-        return ranks.shared(lambda: contest_rows.contest(cfg, data, judge, folder, described, began, watch))
+        end = contest_sequence if data.exams else contest_rows
+        return ranks.shared(lambda: end.contest(cfg, data, judge, folder, described, began, watch))
     for split in ("validation", "test"):  # too little to judge or to learn from is told before anything is trained
         for cell in data.cells:
             data.tasks(split, cell)

@@ -78,6 +78,11 @@ class Streamed(Episodic):
         return rows
 
     @property
+    def exams(self) -> int:
+        """How many tasks are asked about after each of them; 0 where rows are scored as they come."""
+        return 0
+
+    @property
     def groups(self) -> dict[str, slice]:
         """The columns of each group of features."""
         inputs = self.found.x.shape[1]

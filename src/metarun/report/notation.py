@@ -72,7 +72,7 @@ def unit(summary: Mapping[str, Any]) -> str:
 
 def given(summary: Mapping[str, Any]) -> str:
     """Return what a support size counts: ratings, shots of each class, or points of a function."""
-    counted = {"episodes": "shots", "images": "shots", "functions": "support points"}
+    counted = {"episodes": "shots", "images": "shots", "functions": "support points", "held-out rows": "tasks learned"}
     return counted.get(unit(summary), "support ratings")
 
 

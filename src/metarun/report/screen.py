@@ -23,6 +23,7 @@ from metarun.report.lists import lists_table
 from metarun.report.passes import pass_table
 from metarun.report.ranking import ranking_table
 from metarun.report.reading import read_runs
+from metarun.report.sequence import sequence_facts
 from metarun.report.stream import stream_table
 from metarun.report.streams import stream_facts
 from metarun.report.table import support_table
@@ -48,6 +49,8 @@ def _tables(summary: Mapping[str, Any], width: int, unicode: bool) -> Iterator[G
         if "more" in summary.get("pass", {}):
             yield stream_facts(summary, unicode)
         yield pass_table(summary, unicode) if "pass" in summary else stream_table(summary, protocol, unicode)
+    if "sequence" in summary:
+        yield sequence_facts(summary, unicode)
     first = notation.cells(summary)[0]
     for cell in sorted(summary.get("test", {}), key=lambda name: name == first):
         for metric in _metrics(summary, cell):
@@ -66,7 +69,7 @@ def _rankings(summary: Mapping[str, Any], unicode: bool) -> Iterator[Group]:
     for protocol, methods in found.items():
         if users := _most(methods):
             yield lists_table(summary, methods, protocol, f"{users:,} known users", unicode)
-    if summary.get("protocol", "tasks") != "tasks":
+    if summary.get("protocol", "tasks") != "tasks" and "sequence" not in summary:
         for cell, sizes in summary.get("test", {}).items():
             size, methods = list(sizes.items())[-1]
             if users := _most(methods):

@@ -104,7 +104,7 @@ def _caption(summary: Mapping[str, Any], metric: str, cell: str, compact: bool, 
     users = _counted(found)
     better = "more" if notation.higher_is_better(metric) else "less"
     unit = notation.unit(summary)
-    same = f": the same {unit} and queries at every size" if len(sizes) > 1 else ""
+    same = f": the same {unit} and queries at every size" if len(sizes) > 1 and len({*found}) == 1 else ""
     lines = [
         f"{users} {cell} test {unit}, protocol {summary.get('protocol', 'tasks')}{same}; "
         f"{notation.setting(summary)}".rstrip("; "),

@@ -7,6 +7,7 @@ from typing import Any
 
 from metarun.report import notation
 from metarun.report.passes import pass_verdict
+from metarun.report.sequence import sequence_verdict
 from metarun.smoke import CUT
 
 
@@ -22,6 +23,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
         return f"A check that it runs, not a result: {CUT} {cut}; {where}."
     if summary["synthetic"]:
         return f"A plumbing check, not evidence: {summary['dataset']} is not real data, so no method has won; {where}."
+    if "sequence" in summary:
+        return f"{sequence_verdict(summary)}; {where}."
     if not winner:
         return f"{_nobody(summary)}; {where}."
     if "pass" in summary:

@@ -22,7 +22,6 @@ ROWS = 4096
 """Rows of a step at most, without any bearing on what is learned."""
 LOSSES = "losses.npy"
 
-
 APART = 200
 """Rows between two points of a curve at least: a rule that is looked at often cannot be fast."""
 
@@ -123,11 +122,15 @@ class Follow(Stage):
             for begin, end in pairwise([first, *self.inner(first, last), last]):
                 part = slice(begin - first, end - first)
                 outs += self.advance(begin, *(cut(batch, part) for batch in rows))
-                if end in self.ends:
-                    self.note()
+                self.reached(end)
             if outs:
                 self.score(first, torch.cat(outs), rows[0])
         self.recent = torch.stack([leaf.double().clamp(min=-1e30).sum() for leaf in self.floats()]).sum()
+
+    def reached(self, row: int) -> None:
+        """Keep what the rule tells where the curve has a point."""
+        if row in self.ends:
+            self.note()
 
     def inner(self, first: int, last: int) -> list[int]:
         """Return the marks between two rows: of a rule that has nothing to tell none that would cut its rows up."""

@@ -21,6 +21,7 @@ from metarun.model import Model, among, readable
 from metarun.objectives.cross_entropy import CrossEntropy
 from metarun.objectives.squared import Squared
 from metarun.rule import Batch, Rule, State, Task, chunks, support
+from metarun.strategies import anchor as tie
 from metarun.strategies import rates, row_by_row
 from metarun.strategies.rates import HEAD
 from metarun.strategies.row_by_row import kernels
@@ -188,8 +189,8 @@ class Gradient(Rule):
                 g = {name: value.detach() for name, value in g.items()}
             g = self.direction(g)  # behind the cut: what it learns is no second derivative
             if self.anchor:
-                pull = {k: 2 * self.anchor * (state["theta"][k] - state["start"][k]) for k in g}
-                g = {name: value + pull[name] for name, value in g.items()}
+                tied = tie.pull({k: state["theta"][k] for k in g}, state["start"], 2 * self.anchor)
+                g = {name: value + tied[name] for name, value in g.items()}
             rate = {name: rates.at(self.learn_rate, values, name, step, state["rate"], weight) for name in g}
             moved = {name: state["theta"][name] - rate[name] * g[name] for name in g}
             state = {**state, "theta": {**state["theta"], **moved}}

@@ -1,0 +1,86 @@
+"""Experience replay: every chunk is learned with as many rows of a memory, and what was answered then.
+
+Chaudhry et al., "On tiny episodic memories in continual learning", 2019 (ER); Buzzega et al., "Dark experience for
+general continual learning", NeurIPS 2020 (DER++).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from metarun.rule import Batch, State
+from metarun.strategies import memory
+from metarun.strategies.classes import classifies
+from metarun.strategies.gradient import Gradient
+from metarun.strategies.memory import Leaves
+from metarun.strategies.rates import HEAD
+
+
+class Replay(Gradient):
+    """A gradient step on the loss of the chunk, plus `again` times that of rows from the memory.
+
+    `answers`: weight of the squared distance of the outputs to those that the row had when it was kept, on rows of
+    another draw. `size` rows are kept, `replayed` drawn at each step; `balanced`: every class alike.
+    """
+
+    def __init__(
+        self, *, size: int, replayed: int, again: float, answers: float, balanced: bool, seed: int, **fields: Any
+    ) -> None:
+        super().__init__(**fields)
+        self.size, self.replayed, self.again, self.answers = size, replayed, again, answers
+        self.balanced, self.seed = balanced, seed
+
+    def init(self, context: dict[str, Any]) -> State:
+        """Return the start with an empty memory."""
+        features, outputs = self.model.head.weight.shape
+        shape = (features,) if self.moves == "head" else tuple(self.model.backbone.shape)
+        kind = self.model.head.weight.dtype
+        label = torch.int64 if classifies(self.model) else kind
+        leaves: dict[str, tuple[tuple[int, ...], torch.dtype]] = {"x": (shape, kind), "y": ((), label)}
+        if self.answers:
+            leaves["out"] = ((outputs,), kind)
+        return {**super().init(context), "memory": memory.empty(leaves, self.size, outputs)}
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Return the state after the steps on a chunk and on what is replayed; then keep the chunk's labelled rows."""
+        kept = state["memory"]
+        draws = memory.generator(self.seed, kept["seen"].sum())
+        drawn = [memory.draw(kept, self.replayed, draws) for _ in range(2)]
+        known = batch.known > 0
+        rows = {"x": batch.x[known].detach(), "y": batch.y[known]}
+        if self.answers:
+            rows["out"] = self.predict(state, rows["x"]).detach()
+        after = super().update({**state, "drawn": drawn}, batch)
+        label = rows["y"] if classifies(self.model) else torch.zeros(len(rows["y"]), dtype=torch.int64)
+        memory.keep(kept, rows, label, self.balanced and classifies(self.model), draws)
+        return {name: value for name, value in after.items() if name != "drawn"}
+
+    def gradient(self, state: State, batch: Batch) -> dict[str, Tensor]:
+        """Return the gradient of the chunk's loss and of what is replayed."""
+        moving = {name: value for name, value in state["theta"].items() if name != HEAD or self.moves != "rows"}
+        found: dict[str, Tensor] = grad(self.loss)(moving, state, batch)
+        return found
+
+    def loss(self, moving: dict[str, Tensor], state: State, batch: Batch) -> Tensor:
+        """Return the loss () under some moving parameters."""
+        total = self.of_rows(moving, state, batch.x, batch.y, batch.known)
+        once, twice = state["drawn"]
+        if once is not None and self.again:
+            total = total + self.again * self.of_rows(moving, state, once["x"], once["y"], torch.ones(len(once["y"])))
+        if twice is not None and self.answers:
+            total = total + self.answers * (self.outputs(moving, state, twice) - twice["out"]).square().mean()
+        return total
+
+    def of_rows(self, moving: dict[str, Tensor], state: State, x: Tensor, y: Tensor, known: Tensor) -> Tensor:
+        """Return the mean loss () of rows."""
+        return self.model.loss(self.outputs(moving, state, {"x": x}), y, known)
+
+    def outputs(self, moving: dict[str, Tensor], state: State, rows: Leaves) -> Tensor:
+        """Return outputs (B, C) under some moving parameters."""
+        theta = {**state["theta"], **moving}
+        x = rows["x"]
+        return self.scores(state, theta[HEAD], self.features(state, theta, x, x.new_ones(len(x))))

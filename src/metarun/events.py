@@ -15,7 +15,7 @@ from metarun.errors import MetarunError, needs_package
 NONE, BOUNDARY, WARNING, DRIFT = range(4)
 KINDS = ("none", "detector", "random", "periodic", "oracle")
 DETECTORS = {"adwin": "ADWIN", "page_hinkley": "PageHinkley", "kswin": "KSWIN"}
-BINARY = {"ddm": "DDM", "eddm": "EDDM", "hddm_a": "HDDM_A", "hddm_w": "HDDM_W", "fhddm": "FHDDM"}
+BINARY = {"ddm": "DDM", "eddm": "EDDM", "hddm_a": "HDDMA", "hddm_w": "HDDMW", "fhddm": "FHDDM"}
 """Detectors of `river`, the latter of a row's being wrong."""
 
 
@@ -53,6 +53,7 @@ class Detected(Events):
         else:
             own = {"seed": seed} if name == "kswin" else {}
             self.detector = getattr(drift, DETECTORS[name])(**own)
+        self.of_hits = name == "fhddm"  # which looks for fewer hits, the others for more errors
         self.event = NONE
 
     def at(self, row: int) -> int:
@@ -62,7 +63,7 @@ class Detected(Events):
 
     def saw(self, error: float) -> None:
         """Show an error to the detector."""
-        self.detector.update(error)
+        self.detector.update(1 - error if self.of_hits else error)
         if self.detector.drift_detected:
             self.event = DRIFT
         elif getattr(self.detector, "warning_detected", False):

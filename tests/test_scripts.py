@@ -167,3 +167,22 @@ def test_stream(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     for name in ("one rule, engine : bare loop", "eight mixed, engine with numba : river"):
         assert name in out
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "rows"),
+    [
+        ("drift_table", ["--seeds", "2", "--rows", "400"], ["| recurring |", "| none |"]),
+        ("trigger_table", ["--seeds", "2", "--rows", "300"], ["| `adaptive/warn_swap` |", "| `adaptive/recall` |"]),
+        ("recovery_table", ["--seeds", "2", "--rows", "3000"], ["| median rows to recover |", "| log-loss |"]),
+    ],
+)
+def test_tables_over_streams(
+    name: str, words: list[str], rows: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("river")
+    pytest.importorskip("numba")
+    assert script(name, monkeypatch).main(words) == 0
+    out = capsys.readouterr().out
+    assert all(row in out for row in rows)
+    assert "nan" not in out

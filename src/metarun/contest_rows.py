@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from metarun import build, smoke
+from metarun.contest import enter
 from metarun.cost import model_facts
 from metarun.evaluate import Judge
 from metarun.following import POINTS, Followed, follow
@@ -35,13 +36,17 @@ def contest(
     pipeline = Pipeline(cfg, data, folder, judge, watch)
     pretrained = pipeline.pretrain("1-pretrain", 1, None)
     found: dict[str, Followed] = {}
+    products: dict[str, Product] = {}
     for method in build.methods(cfg):
         product = Product(method, pretrained)
         if method.startswith("meta/"):
             product = pipeline.stage(f"own-{method.replace('/', '-')}", method, 1, pretrained, None)
         found |= rows_of(pipeline, method, product)
+        products[method] = product
     scores = [score for name, one in found.items() for score in scored(cfg, data, name, one)]
     result = assemble(pipeline, described, found, scores)
+    if cfg.evaluate.tasks:
+        scores += as_tasks(pipeline, products, result)
     result["seconds"] = round(time.monotonic() - began, 1)
     lines = pipeline.store.rows() + rows(scores, cfg.pipeline.rounds, "evaluate", int(cfg.seed))
     save_scores(folder / "task_scores.npz", scores)
@@ -68,6 +73,24 @@ def rows_of(pipeline: Pipeline, method: str, product: Product) -> dict[str, Foll
         name = f"{kind} events/{method}"
         found[name] = follow(pipeline, name, method, product, kind, len(own.alarms))
     return found
+
+
+def as_tasks(pipeline: Pipeline, products: dict[str, Product], result: dict[str, Any]) -> list[Score]:
+    """Judge every method that can on stretches of the stream as tasks; add them to the summary, return the scores."""
+    chosen, scores = {}, []
+    for method, product in products.items():
+        if pipeline.ready(method, product).alone:
+            continue
+        chosen[method], found, _ = enter(pipeline, method, product)
+        scores += found
+    judge = pipeline.judge
+    result |= {
+        "cells": judge.cells, "unit": pipeline.data.unit, "protocol": judge.protocol.name, "tuned": chosen,
+        "test": summary.support_values(scores), "validation_tasks": judge.validation_users(),
+        "paired": summary.paired_values(scores, result["reference"], judge.metric, judge.cells),
+        "trials": {m: max((c["trials"] for c in choices.values()), default=0) for m, choices in chosen.items()},
+    }  # fmt: skip
+    return scores
 
 
 def scored(cfg: DictConfig, data: Any, name: str, one: Followed) -> list[Score]:

@@ -65,6 +65,10 @@ class Rule(nn.Module):
     listens: ClassVar[bool] = False
     """Whether the rule is to be told of drift: under the prequential protocol its batches then carry events."""
 
+    alone: ClassVar[bool] = False
+    """Whether the rule branches on what it sees, or changes its state in place: it follows a stream, and tasks cannot
+    be batched."""
+
     kernel: str = "numpy"
     """What follows rows one by one where a rule has a kernel for it: "numpy", or "numba" for many rows."""
 

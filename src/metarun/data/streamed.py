@@ -61,7 +61,7 @@ class Streamed(Episodic):
         """supports, queries: rows of a stretch to adapt on, and behind them to be asked about."""
         super().__init__(supports, queries, test_tasks)
         self.opening, self.standardise, self.lags, self.split_seed = opening, standardise, sorted(set(lags)), split_seed
-        self.cells = ["later stretches"]
+        self.cells = ["later"]
 
     def read(self) -> Rows:
         """Return the rows."""

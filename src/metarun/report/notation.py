@@ -71,8 +71,14 @@ def unit(summary: Mapping[str, Any]) -> str:
 
 
 def given(summary: Mapping[str, Any]) -> str:
-    """Return what a support size counts: ratings, shots of each class, or points of a function."""
-    counted = {"episodes": "shots", "images": "shots", "functions": "support points", "held-out rows": "tasks learned"}
+    """Return what a support size counts: ratings, shots, points, rows, or tasks learned."""
+    counted = {
+        "episodes": "shots",
+        "images": "shots",
+        "functions": "support points",
+        "stretches": "support rows",
+        "held-out rows": "tasks learned",
+    }
     return counted.get(unit(summary), "support ratings")
 
 

@@ -112,7 +112,7 @@ def _caption(summary: Mapping[str, Any], metric: str, cell: str, compact: bool, 
         "> best of its column",
     ]
     if summary.get("winner"):
-        lines[-1] += "; → chosen on validation"
+        lines[-1] += "; → the run's own" if "pass" in summary else "; → chosen on validation"
     if found and min(found) < FEW:
         lines.insert(1, f"only {min(found)} {unit}: read the intervals, not the ranks")
     all_of = "on other images of the same classes" if unit == "images" else f"with all training ratings of these {unit}"

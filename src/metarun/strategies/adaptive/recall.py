@@ -29,6 +29,7 @@ class Recall(Rule):
     """
 
     listens: ClassVar[bool] = True
+    alone: ClassVar[bool] = True
 
     def __init__(
         self,

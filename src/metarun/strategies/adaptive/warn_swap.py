@@ -29,6 +29,7 @@ class WarnSwap(Rule):
     """
 
     listens: ClassVar[bool] = True
+    alone: ClassVar[bool] = True
     names = ("champion alone", "challenger in training")
 
     def __init__(

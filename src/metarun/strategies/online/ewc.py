@@ -27,6 +27,7 @@ class EWC(Gradient):
     """
 
     listens: ClassVar[bool] = True
+    alone: ClassVar[bool] = True
 
     def __init__(self, *, strength: float, fisher_rows: int, decay: float, **fields: Any) -> None:
         super().__init__(**fields)

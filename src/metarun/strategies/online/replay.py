@@ -6,7 +6,7 @@ general continual learning", NeurIPS 2020 (DER++).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class Replay(Gradient):
     `answers`: weight of the squared distance of the outputs to those that the row had when it was kept, on rows of
     another draw. `size` rows are kept, `replayed` drawn at each step; `balanced`: every class alike.
     """
+
+    alone: ClassVar[bool] = True
 
     def __init__(
         self, *, size: int, replayed: int, again: float, answers: float, balanced: bool, seed: int, **fields: Any

@@ -5,7 +5,7 @@ Plackett, "Some theorems in least squares", Biometrika 1950; of classes the targ
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ class RecursiveLeastSquares(Rule):
 
     `forgetting`: what the past counts less with every chunk; 0 keeps everything.
     """
+
+    alone: ClassVar[bool] = True
 
     def __init__(self, *, model: Model, penalty: float, forgetting: float) -> None:
         super().__init__(model)

@@ -5,7 +5,7 @@ Hayes and Kanan, "Lifelong machine learning with deep streaming linear discrimin
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ class StreamingLDA(Rule):
 
     `shrink`: the identity's share; `refresh`: labelled rows after which the covariance is inverted again.
     """
+
+    alone: ClassVar[bool] = True
 
     def __init__(self, *, model: Model, shrink: float, refresh: int) -> None:
         """Raises MetarunError where labels are numbers."""

@@ -21,10 +21,10 @@ from metarun.rule import Batch
 STRATEGIES = ("adaptive/warn_swap", "adaptive/recall")
 
 
-def loss(strategy: str, kind: str, rows: int, seed: int, number: int, detector: str) -> tuple[float, int]:
+def loss(strategy: str, kind: str, rows: int, every: int, seed: int, number: int, detector: str) -> tuple[float, int]:
     """Return the mean log-loss on one stream, and how many alarms there were."""
     words = ["+experiment=streams_compare", f"strategy={strategy}", "evaluate.against=[]", f"dataset.rows={rows}"]
-    cfg = config.compose([*words, "dataset.opening=0", f"dataset.split_seed={seed}"])
+    cfg = config.compose([*words, "dataset.opening=0", f"dataset.every={every}", f"dataset.split_seed={seed}"])
     data = build.dataset(cfg)
     rule = build.rule(cfg, strategy, build.model(cfg, data.spec))
     told = events.told(
@@ -50,6 +50,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--every", type=int, default=2_000)
     parser.add_argument("--detector", default="hddm_w")
     args = parser.parse_args(words)
     torch.set_num_threads(1)
@@ -59,8 +60,11 @@ def main(words: list[str] | None = None) -> int:
     for strategy in STRATEGIES:
         found = []
         for seed in range(args.seeds):
-            own, alarms = loss(strategy, "detector", args.rows, seed, 0, args.detector)
-            rest = [loss(strategy, kind, args.rows, seed, alarms, "")[0] for kind in ("none", "random", "oracle")]
+            own, alarms = loss(strategy, "detector", args.rows, args.every, seed, 0, args.detector)
+            rest = [
+                loss(strategy, kind, args.rows, args.every, seed, alarms, "")[0]
+                for kind in ("none", "random", "oracle")
+            ]
             found.append([rest[0], rest[1], own, rest[2], alarms, own - rest[1], own - rest[0]])
         cells = [estimate(values, "log_loss") for values in np.array(found).T]
         texts = [f"{c.value:.4f} ± {c.ci95:.4f}" if i != 4 else f"{c.value:.1f}" for i, c in enumerate(cells)]

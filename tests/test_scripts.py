@@ -173,7 +173,11 @@ def test_stream(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     ("name", "words", "rows"),
     [
         ("drift_table", ["--seeds", "2", "--rows", "400"], ["| recurring |", "| none |"]),
-        ("trigger_table", ["--seeds", "2", "--rows", "300"], ["| `adaptive/warn_swap` |", "| `adaptive/recall` |"]),
+        (
+            "trigger_table",
+            ["--seeds", "2", "--rows", "250", "--every", "100"],
+            ["| `adaptive/warn_swap` |", "| `adaptive/recall` |"],
+        ),
         ("recovery_table", ["--seeds", "2", "--rows", "3000"], ["| median rows to recover |", "| log-loss |"]),
     ],
 )

@@ -180,7 +180,6 @@ class Gradient(Rule):
         """Yield the state after each of so many gradient steps."""
         n = batch.known.sum()
         weight = n / (n.clamp(min=1.0) + self.shrink)
-        values = self.rates if self.learn_rate in rates.OWN else self.log_scale
         if self.looks_back:
             state = {**state, "seen": (batch.x, batch.known)}
         for step in range(int(steps)):
@@ -191,10 +190,15 @@ class Gradient(Rule):
             if self.anchor:
                 tied = tie.pull({k: state["theta"][k] for k in g}, state["start"], 2 * self.anchor)
                 g = {name: value + tied[name] for name, value in g.items()}
-            rate = {name: rates.at(self.learn_rate, values, name, step, state["rate"], weight) for name in g}
+            rate = {name: self.rate(state, name, step, int(steps), weight) for name in g}
             moved = {name: state["theta"][name] - rate[name] * g[name] for name in g}
             state = {**state, "theta": {**state["theta"], **moved}}
             yield state
+
+    def rate(self, state: State, name: str, step: int, steps: int, weight: Tensor) -> Tensor:
+        """Return the rate of a tensor at one of so many steps; weight (): of the rows."""
+        values = self.rates if self.learn_rate in rates.OWN else self.log_scale
+        return rates.at(self.learn_rate, values, name, step, state["rate"], weight)
 
     @property
     def cuts(self) -> bool:

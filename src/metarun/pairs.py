@@ -34,6 +34,11 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
     check_passes(cfg, strategies)
     check_ranking(cfg, strategies)
     check_devices(cfg)
+    if split == "images" and {"pretrain/autoencoder", "pretrain/masked", "pretrain/simclr"} & set(cfg.composed.options):
+        raise MetarunError(
+            "dataset.split=images judges the classifier of pretraining, which pretraining without labels has not: use "
+            "pretrain=supervised, or dataset.split=seeded"
+        )
     if split in KNOWN and strategies:
         raise MetarunError(
             f"dataset.split={split} has no unseen {KNOWN[split][0]} to adapt to, so strategy={','.join(strategies)} "

@@ -11,6 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from metarun import build, ranks, smoke
 from metarun.evaluate import Judge
+from metarun.pretraining.probing import Look, Worth
+from metarun.results import KEYS
 from metarun.rule import Batch, Rule
 from metarun.stages.curve import Point, rows
 from metarun.stages.fold import Online, Plan, Transfer, pooled, since
@@ -50,6 +52,7 @@ class Pipeline:
     notes: list[str] = field(default_factory=list)
     used: dict[str, tuple[int, float]] = field(default_factory=dict)  # steps and seconds of every stage
     curve: list[Point] = field(default_factory=list)  # of the stage that ran last
+    looks: list[dict[str, Any]] = field(default_factory=list)  # what its features were worth on the way, as metrics
 
     def __post_init__(self) -> None:
         self.store = Store(self.folder / "checkpoints")
@@ -139,18 +142,35 @@ class Pipeline:
         sweeps, name = hasattr(task, "sweep"), f"pretrain, round {number}"
         steps = smoke.most(self.cfg, task.sweeps if sweeps else task.epochs * len(source))
 
-        def left(seconds: float) -> dict[str, Any]:
+        def left(seconds: float, looks: list[Look] | None = None) -> dict[str, Any]:
             task.finish(source.users())
             known = task.known(self.data.known_context()).detach()
             content = {"model": cpu(model.state_dict()), "users": known}
+            self.looked(looks or [], key, number)
             return self.finish(key, number, "pretrain", content, steps, seconds, None)
 
         if sweeps:
-            stage = Sweeps(task)
-            return ranks.shared(lambda: left(self.fit(stage, lambda _: source, steps, key, name, clip=None)))
+            solved = Sweeps(task)
+            return ranks.shared(lambda: left(self.fit(solved, lambda _: source, steps, key, name, clip=None)))
         there = source.to(ranks.device(self.cfg.trainer))
-        seconds = self.fit(Pretrain(task, steps, int(self.cfg.seed)), there.batch, steps, key, name, clip=None)
-        return ranks.shared(lambda: left(seconds))
+        stage = Pretrain(task, steps, int(self.cfg.seed), self.data.labelled())
+        seconds = self.fit(stage, there.batch, steps, key, name, clip=None)
+        stage.look()
+        return ranks.shared(lambda: left(seconds, stage.looks))
+
+    def looked(self, looks: list[Look], key: str, number: int) -> None:
+        """Say what the frozen features were worth before pretraining and after it, and keep all of it."""
+        self.looks = [
+            dict.fromkeys(KEYS) | {"round": number, "stage": key, "split": "validation", "protocol": "frozen features",
+                                   "method": "pretrain", "step": step, "metric": metric, "value": value,
+                                   "seed": int(self.cfg.seed)}
+            for step, *values in looks for metric, value in zip(Worth._fields, values, strict=True)
+        ]  # fmt: skip
+        if looks:
+            told = (
+                f"{n.replace('_', ' ')} {looks[0][i]:.3f} -> {looks[-1][i]:.3f}" for i, n in enumerate(Worth._fields, 1)
+            )
+            self.watch.say(f"{key}, frozen features on validation classes, untrained -> pretrained: {', '.join(told)}")
 
     def retrained(self) -> Tensors:
         """Return what pretraining from scratch makes of all rows so far, done again after each round."""
@@ -288,7 +308,9 @@ class Pipeline:
         kept: dict[str, Any] = {**content, "steps": steps, "seconds": seconds, "config": self.plain}
         if row["value"] is not None:
             self.watch.validated(key, steps, self.judge.metric, row["value"])
-        self.store.save(key, kept, [*rows(self.curve, number, key, method, int(self.cfg.seed)), row])
+        curve = rows(self.curve, number, key, method, int(self.cfg.seed))
+        self.store.save(key, kept, [*curve, *self.looks, row])
+        self.looks = []
         self.watch.say(f"{key} ({method}): {steps} steps in {seconds:.1f} s{self.judge.told(value, ', validation ')}")
         return kept
 

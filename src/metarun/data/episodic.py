@@ -61,6 +61,10 @@ class Episodic(pl.LightningDataModule):
         """Return the rows that pretraining sees, in batches of `rows`."""
         raise NotImplementedError
 
+    def labelled(self) -> Any:
+        """Return rows that frozen features are judged with while they are pretrained; None where there are none."""
+        return None
+
     def rows(self, support: int, cell: str | None = None) -> int:
         """Return how many support rows a size stands for."""
         raise NotImplementedError

@@ -18,11 +18,14 @@ from metarun.data.split import hashed
 from metarun.errors import MetarunError
 from metarun.metrics.episodic import accuracy, log_loss
 from metarun.model import Spec
+from metarun.pretraining.probing import Labelled
 from metarun.protocols.labels import Metric
 
 IMAGES = "images"
 """The split by images instead of classes: all classes are known, and held-out images are classified."""
 HELD_OUT = 0.2
+LABELLED = (5, 1000)
+"""Images of each class that a probe of features is fitted on while they are trained, and how many it is asked about."""
 
 
 class FewShotImages(Episodic):
@@ -227,6 +230,23 @@ class FewShotImages(Episodic):
             kept = ~torch.from_numpy(self.held_out)[bank.rows[bank.start[trained][number] + place]]
             number, place = number[kept], place[kept]
         return ImageSource(bank, trained, number, place, rows, seed * 1009 + round)
+
+    def labelled(self) -> Labelled | None:
+        """Return upright images of the validation classes: a few of each to fit on, and others to be right about.
+
+        None where classes are not split, for then pretraining has seen all that is not for testing.
+        """
+        if not self.parts["validation"]:
+            return None
+        label = self.images.label
+        rows = np.flatnonzero(np.isin(label, self.parts["validation"]))
+        rows = rows[np.argsort(hashed(self.split_seed, rows), kind="stable")]
+        number = np.unique(label[rows], return_inverse=True)[1]
+        shots, most = LABELLED
+        first = np.concatenate([np.flatnonzero(number == kind)[:shots] for kind in range(int(number.max()) + 1)])
+        other = np.setdiff1d(np.arange(len(rows)), first)[:most]
+        x, y = torch.from_numpy(self.images.pixels), torch.from_numpy(number)
+        return Labelled(x[rows[first]], y[first], x[rows[other]], y[other])
 
     def warm_tasks(self, choose: bool = False) -> KnownImages | None:
         """Return the held-out images of known classes; None where the split is by classes."""

@@ -41,6 +41,9 @@ class Rated:
         """Return how many support rows a size stands for: as many."""
         return support
 
+    def labelled(self) -> None:
+        """Return nothing: a rating is no class that features could be judged with."""
+
     def known_context(self) -> dict[str, Tensor]:
         """Return the context of all users, of whom pretraining knows some."""
         return {"features": self.columns.user_features}

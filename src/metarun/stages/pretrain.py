@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 
 from metarun import ranks
+from metarun.pretraining.probing import Labelled, Look, worth
 from metarun.stages.loop import Stage
+
+LOOKS = 5
+"""Times that the backbone is looked at before the last step, the first before any."""
 
 
 class Pretrain(Stage):
@@ -16,17 +20,37 @@ class Pretrain(Stage):
 
     rate_key = "pretrain.lr"
 
-    def __init__(self, task: Any, steps: int, seed: int) -> None:
+    def __init__(self, task: Any, steps: int, seed: int, labelled: Labelled | None = None) -> None:
+        """labelled: rows that the frozen backbone is looked at with, `LOOKS` times; None: it is not."""
         super().__init__()
-        self.task, self.steps, self.seed = task, steps, seed
+        self.task, self.steps, self.seed, self.labelled = task, steps, seed, labelled
+        self.looks: list[Look] = []
 
     def training_step(self, batch: Any, index: int) -> Tensor:
         """Return what this process's rows add to the loss of one batch; chance depends on the step alone."""
+        if self.position >= len(self.looks) * self.steps / LOOKS:
+            self.look()
         generator = torch.Generator(device=self.device).manual_seed(self.seed * 1_000_003 + self.position)
         mine = ranks.part(len(batch[0]), getattr(self.task, "unit", 1))
         loss: Tensor = self.task.loss(*batch, generator, mine)
         self.recent = loss.detach()
         return loss
+
+    def look(self) -> None:
+        """Keep (step, linear probe, k-NN) of the backbone as it stands, by the first process."""
+        if self.labelled is not None and ranks.first():
+            there = Labelled(*(part.to(self.device) for part in self.labelled))
+            self.looks.append((self.position, *worth(self.task.model.backbone, there)))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what was seen."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["looks"] = self.looks
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up."""
+        super().on_load_checkpoint(checkpoint)
+        self.looks = [(int(step), linear, near) for step, linear, near in checkpoint["looks"]]
 
     def configure_optimizers(self) -> Any:
         """Return Adam and its schedule."""

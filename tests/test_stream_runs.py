@@ -102,7 +102,6 @@ def test_the_meta_stage_learns_between_rounds(strategy: str, tmp_path: Path) -> 
     ("more", "line"),
     [
         (["dataset.lags=[1]", "evaluate.delay=1"], "dataset.lags: 1 rows back there is no label yet"),
-        (["evaluate=episodes"], "use evaluate=stream"),
         (["dataset.opening=0"], "meta/ridge is meta-trained on the first rows, of which dataset.opening=0 leaves none"),
         (["dataset.opening=3000"], "has 3000 rows, of which none is left to predict"),
         (["dataset.opening=50"], "a stretch has 100 rows"),
@@ -113,6 +112,10 @@ def test_the_meta_stage_learns_between_rounds(strategy: str, tmp_path: Path) -> 
 )
 def test_bad_words_are_refused_in_one_line(more: list[str], line: str, tmp_path: Path) -> None:
     assert line in complaint(command(words(tmp_path, *more), tmp_path))
+
+
+def test_rows_in_order_are_judged_as_a_stream(tmp_path: Path) -> None:
+    assert "use evaluate=stream" in complaint(command(["+experiment=elec2_adaptive", "evaluate=episodes"], tmp_path))
 
 
 def follower(data: Drifting, rule: Gradient, folder: Path, delay: int | None, chunk: int) -> Follow:

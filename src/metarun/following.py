@@ -95,7 +95,7 @@ def one_pass(
     cfg, data = pipeline.cfg, pipeline.data
     rule.kernel = cfg.evaluate.kernel
     with torch.no_grad():
-        start: State = rule.init(data.context())
+        start: State = rule.init({**data.context(), "seed": torch.tensor(int(cfg.seed))})
     state = start if leaves is None else tree_unflatten(leaves, tree_structure(start))
     chunk = cfg.evaluate.stream_chunk
     plan = Plan(*rows, chunk, points)

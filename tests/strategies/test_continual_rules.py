@@ -74,10 +74,9 @@ def test_a_replay_step_is_that_of_the_chunk_and_of_what_was_drawn(again: float, 
         again=again,
         answers=answers,
         balanced=False,
-        seed=5,
     )
     with torch.no_grad():
-        state = rule.update(rule.init({}), rows(5, 0))
+        state = rule.update(rule.init({"seed": torch.tensor(5)}), rows(5, 0))
         theta, batch = free(state["theta"]), rows(3, 1)
         kept = {name: leaf.clone() for name, leaf in state["memory"].items()}
         draws = memory.generator(5, 5)

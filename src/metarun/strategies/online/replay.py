@@ -30,11 +30,11 @@ class Replay(Gradient):
     alone: ClassVar[bool] = True
 
     def __init__(
-        self, *, size: int, replayed: int, again: float, answers: float, balanced: bool, seed: int, **fields: Any
+        self, *, size: int, replayed: int, again: float, answers: float, balanced: bool, **fields: Any
     ) -> None:
         super().__init__(**fields)
         self.size, self.replayed, self.again, self.answers = size, replayed, again, answers
-        self.balanced, self.seed = balanced, seed
+        self.balanced = balanced
 
     def init(self, context: dict[str, Any]) -> State:
         """Return the start with an empty memory."""
@@ -45,12 +45,13 @@ class Replay(Gradient):
         leaves: dict[str, tuple[tuple[int, ...], torch.dtype]] = {"x": (shape, kind), "y": ((), label)}
         if self.answers:
             leaves["out"] = ((outputs,), kind)
-        return {**super().init(context), "memory": memory.empty(leaves, self.size, outputs)}
+        seed = context.get("seed", torch.zeros((), dtype=torch.int64))  # of the run
+        return {**super().init(context), "memory": memory.empty(leaves, self.size, outputs), "seed": seed}
 
     def update(self, state: State, batch: Batch) -> State:
         """Return the state after the steps on a chunk and on what is replayed; then keep the chunk's labelled rows."""
         kept = state["memory"]
-        draws = memory.generator(self.seed, kept["seen"].sum())
+        draws = memory.generator(state["seed"], kept["seen"].sum())
         drawn = [memory.draw(kept, self.replayed, draws) for _ in range(2)]
         known = batch.known > 0
         rows = {"x": batch.x[known].detach(), "y": batch.y[known]}

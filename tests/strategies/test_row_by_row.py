@@ -17,6 +17,7 @@ from metarun.objectives.cross_entropy import CrossEntropy
 from metarun.objectives.squared import Squared
 from metarun.rule import Batch, Rule
 from metarun.strategies.adaptive.fixed_share import FixedShare
+from metarun.strategies.adaptive.learned_share import SHARES, LearnedShare
 from metarun.strategies.baseline.last_label import Counting
 from metarun.strategies.baseline.still import Frozen
 from metarun.strategies.gradient import Gradient
@@ -141,3 +142,23 @@ def test_a_diverging_policy_is_out_in_compiled_loops_too() -> None:
         out, state = rule.follow(rule.init({}), batch.x, batch, 1)
     assert out.isfinite().all()
     assert state["log_weight"].exp().tolist() == [1.0, 0.0]
+
+
+def test_a_learned_share_is_bayes_over_shares_and_switching_policies() -> None:
+    """Forward algorithm of a hidden Markov chain for every share, in plain numbers."""
+    rule = LearnedShare(model=model(2), rule=functools.partial(Gradient), rates=[0.01, 0.3], temperature=1.0)
+    batch = rows(2)
+    batch = batch._replace(y=batch.y.clamp(min=0), known=torch.ones(ROWS))
+    with torch.no_grad():
+        out, state = rule.follow(rule.init({}), batch.x, batch, 1)
+        alone = [Gradient(model=model(2), inner_lr=rate) for rate in (0.01, 0.3)]
+        each = torch.stack([r.follow(r.init({}), batch.x, batch, 1)[0].softmax(-1) for r in alone]).double()
+    likely = each.gather(-1, batch.y.expand(2, ROWS)[..., None])[..., 0]
+    belief = torch.full((len(SHARES), 2), 1 / (2 * len(SHARES)), dtype=torch.float64)
+    for row in range(ROWS):
+        mixed = belief.sum(0) @ each[:, row]
+        torch.testing.assert_close(out[row].exp().double(), mixed, rtol=1e-4, atol=1e-5)
+        belief = belief * likely[:, row] / (belief * likely[:, row]).sum()
+        share = torch.tensor(SHARES, dtype=torch.float64)[:, None]
+        belief = (1 - share) * belief + share * belief.sum(1, keepdim=True) / 2
+    torch.testing.assert_close(state["log_share"].exp().double(), belief.sum(1), rtol=1e-3, atol=1e-5)

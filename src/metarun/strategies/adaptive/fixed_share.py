@@ -111,12 +111,7 @@ class FixedShare(Rule):
         every = torch.cat([each, uniform[None]])
         losses = vmap(lambda out: self.model.objective.rows(out, y))(every)
         loss = torch.where(batch.known > 0, losses, 0.0).sum(-1)
-        alive = loss[:-1].isfinite() & state["log_weight"].isfinite()
-        # In logarithms throughout: a policy that is trusted little now may be the best one later.
-        shared = torch.where(alive, state["log_weight"] - loss[:-1] / self.temperature, -torch.inf).log_softmax(0)
-        if self.share:
-            evenly = (self.share * alive.to(shared) / alive.sum()).log()
-            shared = torch.logaddexp(shared + math.log1p(-min(self.share, 1 - 1e-12)), evenly)
+        weighed = self.weighed(state, loss[:-1])
         hits = torch.zeros_like(state["hits"])
         if classifies(self.model):
             hits = ((every.argmax(-1) == y) * batch.known).sum(-1).double()
@@ -126,11 +121,21 @@ class FixedShare(Rule):
             return self.rule.update(rules, learned._replace(x=x))
 
         return {
-            "log_weight": torch.where(batch.known.sum() > 0, shared, state["log_weight"]),
+            **{name: torch.where(batch.known.sum() > 0, new, state[name]) for name, new in weighed.items()},
             "rules": vmap(update, (0, self.axis))(state["rules"], learned.x),
             "loss": state["loss"] + loss.double(),
             "hits": state["hits"] + hits,
         }
+
+    def weighed(self, state: State, loss: Tensor) -> dict[str, Tensor]:
+        """Return the logarithms of weights after losses (P,)."""
+        alive = loss.isfinite() & state["log_weight"].isfinite()
+        # In logarithms throughout: a policy that is trusted little now may be the best one later.
+        shared = torch.where(alive, state["log_weight"] - loss / self.temperature, -torch.inf).log_softmax(0)
+        if self.share:
+            evenly = (self.share * alive.to(shared) / alive.sum()).log()
+            shared = torch.logaddexp(shared + math.log1p(-min(self.share, 1 - 1e-12)), evenly)
+        return {"log_weight": shared}
 
     def step(self, state: State, batch: Batch) -> tuple[Tensor, State]:
         """Predict and learn with one forward."""

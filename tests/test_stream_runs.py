@@ -196,6 +196,44 @@ def test_a_detector_notices_that_a_label_turns_round(detector: str) -> None:
     assert len([row for row in rows if row < 1000]) < 5
 
 
+def test_a_warning_is_told_where_it_begins() -> None:
+    river = pytest.importorskip("river")
+    from metarun.events import told
+
+    events, alone = told("detector", 0, 2000, drifts=[], number=0, detector="ddm", seed=0), river.drift.binary.DDM()
+    draws, found, states = np.random.default_rng(0), [], []
+    for row in range(2000):
+        error = float(draws.random() < (0.05 if row < 1000 else 0.3))
+        events.saw(error)
+        alone.update(error)
+        found.append(events.at(row))
+        states.append(3 if alone.drift_detected else 2 if alone.warning_detected else 0)
+    assert states.count(2) > found.count(2) > 0
+    before = [0, *states[:-1]]
+    assert found == [0 if s == 2 == b else s for s, b in zip(states, before, strict=True)]
+
+
+@pytest.mark.parametrize(("hears", "rows"), [(3, [100, 200]), (2, [50, 100, 200])])
+def test_what_is_an_alarm_is_the_rules_to_say(hears: int, rows: list[int], tmp_path: Path) -> None:
+    from metarun import build, config
+    from metarun.events import WARNING
+
+    class Warned(Events):
+        def at(self, row: int) -> int:
+            return WARNING if row == 50 else super().at(row)
+
+    cfg = config.compose(
+        ["+experiment=streams_compare", "dataset.rows=300", "dataset.opening=0", "evaluate.against=[]"]
+    )
+    data = build.dataset(cfg)
+    rule = Listener(model=build.model(cfg, data.spec), inner_lr=0.1)
+    rule.heard, rule.hears = [], hears
+    stage = follower(data, rule, tmp_path, 0, 1)
+    stage.events = Warned([100, 200])
+    fit(stage, stage.plan.batch, len(stage.plan), tmp_path, "x", trainer=cfg.trainer, save_every=10**9)
+    assert stage.alarms == rows
+
+
 def test_controls_tell_as_often_as_they_are_asked_to() -> None:
     from metarun.events import told
 

@@ -54,7 +54,7 @@ class Detected(Events):
             own = {"seed": seed} if name == "kswin" else {}
             self.detector = getattr(drift, DETECTORS[name])(**own)
         self.of_hits = name == "fhddm"  # which looks for fewer hits, the others for more errors
-        self.event = NONE
+        self.event, self.warned = NONE, False
 
     def at(self, row: int) -> int:
         """Return what the last error set off."""
@@ -64,10 +64,12 @@ class Detected(Events):
     def saw(self, error: float) -> None:
         """Show an error to the detector."""
         self.detector.update(1 - error if self.of_hits else error)
+        warned = not self.detector.drift_detected and getattr(self.detector, "warning_detected", False)
         if self.detector.drift_detected:
             self.event = DRIFT
-        elif getattr(self.detector, "warning_detected", False):
+        elif warned and not self.warned:  # a warning lasts for rows and is told where it begins
             self.event = WARNING
+        self.warned = warned
 
 
 def told(kind: str, first: int, last: int, *, drifts: Sequence[int], number: int, detector: str, seed: int) -> Events:

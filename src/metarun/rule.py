@@ -65,6 +65,9 @@ class Rule(nn.Module):
     listens: ClassVar[bool] = False
     """Whether the rule is to be told of drift: under the prequential protocol its batches then carry events."""
 
+    hears: int = 3
+    """The least event that is an alarm to a rule that listens: 3 drift, 2 a detector's warning as well."""
+
     alone: ClassVar[bool] = False
     """Whether the rule branches on what it sees, or changes its state in place: it follows a stream, and tasks cannot
     be batched."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metarun.backbones.plain import Plain
-from metarun.events import DRIFT
+from metarun.events import DRIFT, WARNING
 from metarun.heads.linear import Linear
 from metarun.model import Model, Spec
 from metarun.objectives.cross_entropy import CrossEntropy
@@ -39,11 +39,11 @@ def stream(turns: list[int], rows: int = 400, seed: int = 0) -> tuple[Tensor, Te
     return x, (x[:, 0] * sign > 0).long()
 
 
-def follow(rule: Rule, x: Tensor, y: Tensor, alarms: list[int]) -> tuple[list[Tensor], list[Any]]:
+def follow(rule: Rule, x: Tensor, y: Tensor, alarms: list[int], kind: int = DRIFT) -> tuple[list[Tensor], list[Any]]:
     outs, states, one = [], [rule.init({})], torch.ones(1)
     with torch.no_grad():
         for row in range(len(y)):
-            part, event = slice(row, row + 1), torch.tensor(DRIFT if row in alarms else 0)
+            part, event = slice(row, row + 1), torch.tensor(kind if row in alarms else 0)
             outs.append(rule.predict(states[-1], x[part]))
             states.append(rule.update(states[-1], Batch(x[part], y[part], one, one, event)))
     return outs, states
@@ -104,6 +104,29 @@ def test_a_false_alarm_changes_nothing_that_predicts() -> None:
     expected, _ = follow(base(model=model()), x, y, [])
     assert (int(states[-1]["started"]), int(states[-1]["swapped"])) == (2, 0), "an alarm in a trial is not heard"
     torch.testing.assert_close(torch.cat(found), torch.cat(expected))
+
+
+@pytest.mark.parametrize(("trigger", "started"), [("alarm", 0), ("warning", 1)])
+def test_a_warning_starts_a_challenger_where_it_may(trigger: str, started: int) -> None:
+    x, y = stream([200])
+    _, warned = follow(swap(trigger=trigger), x, y, [205], WARNING)
+    assert int(warned[-1]["started"]) == started
+    _, alarmed = follow(swap(trigger=trigger), x, y, [205])
+    assert int(alarmed[-1]["swapped"]) == 1
+
+
+@torch.no_grad()
+def test_a_champion_that_diverged_has_lost_and_a_challenger_that_did_has_not_won() -> None:
+    x, y = stream([])
+    rule = swap(z=1e9)
+    broken = {"theta": {HEAD: torch.full((FEATURES + 1, 2), torch.nan)}}
+    for name, swapped in (("champion", 1), ("challenger", 0)):
+        state = rule.init({})
+        state = {**state, name: {**state[name], **broken}, "active": torch.tensor(True)}
+        for row in range(25):
+            part = slice(row, row + 1)
+            state = rule.update(state, Batch(x[part], y[part], torch.ones(1), torch.ones(1), torch.tensor(0)))
+        assert int(state["swapped"]) == swapped
 
 
 def test_a_concept_that_comes_back_is_taken_up_where_it_was_left() -> None:

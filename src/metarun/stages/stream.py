@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
 
 from metarun.data.streamed import Streamed
-from metarun.events import DRIFT, Events
+from metarun.events import Events
 from metarun.rule import Batch, Rule, State
 from metarun.stages.loop import Stage
 
@@ -181,7 +181,7 @@ class Follow(Stage):
             asked, learned = (cut(batch, slice(begin, begin + chunk)) for batch in (ask, learn))
             self.score(first + begin, self.rule.predict(self.state, asked.x), asked)
             events = {row: self.event(row) for row in range(first + begin, first + begin + len(asked.y))}
-            self.alarms += [row for row, event in events.items() if event == DRIFT]
+            self.alarms += [row for row, event in events.items() if event >= self.rule.hears]
             event = torch.tensor(max(events.values()))
             self.state = self.rule.update(self.state, learned._replace(event=event))
         return []

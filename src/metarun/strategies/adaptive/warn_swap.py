@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from metarun.events import DRIFT
+from metarun.events import DRIFT, WARNING
 from metarun.model import Model, readable
 from metarun.rule import Batch, Rule, State
 
@@ -25,7 +25,8 @@ class WarnSwap(Rule):
     """Predicts by a champion. At an alarm a challenger sets out from the start and learns the same rows.
 
     It takes over where, after `trial` labelled rows or later, the mean difference of losses is `z` standard errors
-    above 0; without that it is given up after `patience` rows. An alarm during a trial changes nothing.
+    above 0; without that it is given up after `patience` rows. An alarm during a trial changes nothing. `trigger`: what
+    starts a challenger, an "alarm" alone or a detector's "warning" too.
     """
 
     listens: ClassVar[bool] = True
@@ -33,12 +34,21 @@ class WarnSwap(Rule):
     names = ("champion alone", "challenger in training")
 
     def __init__(
-        self, *, model: Model, rule: Callable[..., Rule], trial: int, patience: int, z: float, chunk: int | None = 1
+        self,
+        *,
+        model: Model,
+        rule: Callable[..., Rule],
+        trial: int,
+        patience: int,
+        z: float,
+        trigger: str = "alarm",
+        chunk: int | None = 1,
     ) -> None:
         super().__init__(model)
         self.rule = rule(model=model)
         self.moves, self.chunk = self.rule.moves, chunk
         self.trial, self.patience, self.z = trial, patience, z
+        self.hears = WARNING if trigger == "warning" else DRIFT
 
     @property
     def sees(self) -> str:
@@ -60,7 +70,7 @@ class WarnSwap(Rule):
 
     def update(self, state: State, batch: Batch) -> State:
         """Return the state after a chunk: an alarm first, then a trial's losses, then both learn."""
-        if int(batch.event) == DRIFT and not state["active"]:
+        if int(batch.event) >= self.hears and not state["active"]:
             state = {
                 **state, "challenger": state["start"], "sums": torch.zeros_like(state["sums"]),
                 "active": torch.ones_like(state["active"]), "started": state["started"] + 1,
@@ -82,7 +92,8 @@ class WarnSwap(Rule):
             self.model.objective.rows(self.rule.predict(state[name], batch.x), y)[known].double()
             for name in ("champion", "challenger")
         )
-        gap = champion - challenger
+        # What has diverged has lost; where both have, there is nothing to tell.
+        gap = champion.nan_to_num(torch.inf, torch.inf) - challenger.nan_to_num(torch.inf, torch.inf)
         return torch.stack([known.sum().double(), gap.sum(), gap.square().sum()])
 
     def ended(self, state: State) -> State:

@@ -47,7 +47,8 @@ class Rule(nn.Module):
     """
 
     transductive: ClassVar[bool] = False
-    """True: the engine appends the query rows to the support with known = 0."""
+    """True: the engine appends the query rows to the support with known = 0, and where a stream's labels come late, if
+    the rule listens, the rows that have just been predicted."""
 
     everyone: ClassVar[bool] = False
     """True: `prepare` sees all training tasks; False: those that pretraining did not see, which look like new ones."""

@@ -180,6 +180,8 @@ class Follow(Stage):
         for begin in range(0, len(ask.y), chunk):
             asked, learned = (cut(batch, slice(begin, begin + chunk)) for batch in (ask, learn))
             self.score(first + begin, self.rule.predict(self.state, asked.x), asked)
+            if self.rule.transductive and self.delay:
+                learned = with_new(learned, asked)
             events = {row: self.event(row) for row in range(first + begin, first + begin + len(asked.y))}
             self.alarms += [row for row, event in events.items() if event >= self.rule.hears]
             event = torch.tensor(max(events.values()))
@@ -234,6 +236,17 @@ class Follow(Stage):
 def cut(batch: Batch, rows: slice) -> Batch:
     """Return some rows of a batch."""
     return Batch(batch.x[rows], batch.y[rows], batch.mask[rows], batch.known[rows], batch.event)
+
+
+def with_new(late: Batch, new: Batch) -> Batch:
+    """Return rows whose labels have come, and behind them new ones without: what a transductive rule learns from.
+
+    A late row without a label was seen when it was new, or stands for none before the first.
+    """
+    x = torch.cat([late.x, new.x])
+    y = torch.cat([late.y, torch.zeros_like(new.y)])
+    mask = torch.cat([late.known, new.mask])
+    return Batch(x, y, mask, torch.cat([late.known, torch.zeros_like(new.mask)]), late.event)
 
 
 def labelled(y: Tensor) -> Tensor:

@@ -176,7 +176,7 @@ def test_stream(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
         (
             "trigger_table",
             ["--seeds", "2", "--rows", "250", "--every", "100"],
-            ["| `adaptive/warn_swap` |", "| `adaptive/recall` |"],
+            ["| recurring | `adaptive/warn_swap` |", "| abrupt | `adaptive/recall` |"],
         ),
         ("recovery_table", ["--seeds", "2", "--rows", "3000"], ["| median rows to recover |", "| log-loss |"]),
     ],
@@ -190,3 +190,26 @@ def test_tables_over_streams(
     out = capsys.readouterr().out
     assert all(row in out for row in rows)
     assert "nan" not in out
+
+
+@pytest.mark.parametrize("trigger", ["alarm", "warning"])
+def test_rows_followed_in_blocks_are_those_followed_one_by_one(trigger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("river")
+    from metarun import build, config, events
+
+    table = script("trigger_table", monkeypatch)
+    words = ["dataset.rows=900", "dataset.every=300", "dataset.opening=0", "evaluate.against=[]"]
+    words += ["strategy=adaptive/warn_swap", f"strategy.adaptive.trigger={trigger}", "strategy.adaptive.z=0.5"]
+    cfg = config.compose(["+experiment=streams_compare", *words])
+    data = build.dataset(cfg)
+    rule = build.rule(cfg, "adaptive/warn_swap", build.model(cfg, data.spec))
+    x, y = data.whole
+    for kind in ("detector", "random", "none"):
+        found = []
+        for follow in (table.quick, table.slow):
+            told = events.told(kind, 0, 900, drifts=[], number=5, detector="hddm_w", seed=0)
+            with torch.no_grad():
+                found.append(follow(rule, rule.model.features(x), y, told))
+        torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=1e-5)
+        assert found[0][1] == found[1][1]
+        assert (found[0][1] > 0) == (kind != "none")

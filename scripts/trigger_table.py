@@ -92,16 +92,18 @@ def heard(told: events.Events, row: int, out: Tensor, y: Tensor) -> int:
     return told.at(row)
 
 
-def differences(strategy: str, drift: str, args: argparse.Namespace) -> str:
-    """Return a line of the table."""
-    found = []
-    for seed in range(args.seeds):
-        words = ["+experiment=streams_compare", f"strategy={strategy}", "evaluate.against=[]", "dataset.opening=0"]
-        words += [f"dataset.drift={drift}", f"dataset.rows={args.rows}", f"dataset.every={args.every}"]
-        cfg = config.compose([*words, f"dataset.split_seed={seed}", *args.set])
-        own, alarms = loss(strategy, "detector", cfg, seed, 0, args.detector)
-        rest = [loss(strategy, kind, cfg, seed, alarms, "")[0] for kind in ("none", "random", "oracle")]
-        found.append([rest[0], rest[1], own, rest[2], alarms, own - rest[1], own - rest[0]])
+def measured(strategy: str, drift: str, seed: int, args: argparse.Namespace) -> list[float]:
+    """Return the columns of the table for one stream."""
+    words = ["+experiment=streams_compare", f"strategy={strategy}", "evaluate.against=[]", "dataset.opening=0"]
+    words += [f"dataset.drift={drift}", f"dataset.rows={args.rows}", f"dataset.every={args.every}"]
+    cfg = config.compose([*words, f"dataset.split_seed={seed}", *args.set])
+    own, alarms = loss(strategy, "detector", cfg, seed, 0, args.detector)
+    none, random, truth = (loss(strategy, kind, cfg, seed, alarms, "")[0] for kind in ("none", "random", "oracle"))
+    return [none, random, own, truth, alarms, own - random, own - none]
+
+
+def line(strategy: str, drift: str, found: list[list[float]]) -> str:
+    """Return a line of the table from the columns of every stream."""
     cells = [estimate(values, "log_loss") for values in np.array(found).T]
     texts = [f"{c.value:.4f} ± {c.ci95:.4f}" if i != 4 else f"{c.value:.1f}" for i, c in enumerate(cells)]
     return f"| {drift} | `{strategy}` | {' | '.join(texts)} |"
@@ -124,7 +126,8 @@ def main(words: list[str] | None = None) -> int:
     print("|---|---|---|---|---|---|---|---|---|")
     for drift in args.drifts:
         for strategy in args.strategies:
-            print(differences(strategy, drift, args), flush=True)
+            found = [measured(strategy, drift, seed, args) for seed in range(args.seeds)]
+            print(line(strategy, drift, found), flush=True)
     return 0
 
 

@@ -26,7 +26,9 @@ def kinds(method: str) -> tuple[str, ...]:
     needed = set(needs(method))
     if needed & RECOMMENDATION:
         return ()
-    return tuple(k for k in OBJECTIVES if not needed & ({REGRESSION} if k == CLASSIFICATION else {"classes"}))
+    return tuple(
+        k for k in OBJECTIVES if not needed & ({REGRESSION} if k == CLASSIFICATION else {"classes", CLASSIFICATION})
+    )
 
 
 def methods() -> list[tuple[str, str]]:

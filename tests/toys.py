@@ -14,7 +14,7 @@ from metarun import build, config, options
 from metarun.data.ratings import Ratings, user_offsets
 from metarun.data.recommendation import Recommendation
 from metarun.model import Model, Spec
-from metarun.pairs import ROWS_IN_TIME
+from metarun.pairs import IN_ORDER, ROWS_IN_TIME
 from metarun.rule import Batch, Rule, Task
 from metarun.tasks import encode
 
@@ -30,7 +30,11 @@ def needs(method: str) -> tuple[str, ...]:
 
 def adapting() -> list[str]:
     """Return the methods that adapt to tasks of ratings or interactions."""
-    return [name for name in options.names("strategy") if not {ROWS_IN_TIME, "classes", "arrays"} & set(needs(name))]
+    return [
+        name
+        for name in options.names("strategy")
+        if not {ROWS_IN_TIME, IN_ORDER, "classes", "arrays"} & set(needs(name))
+    ]
 
 
 def passing() -> list[str]:

@@ -8,11 +8,13 @@ of shares, once for the whole stream.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from metarun.model import Model
 from metarun.rule import Batch, Rule, State
 from metarun.strategies.adaptive.fixed_share import FixedShare
 
@@ -26,11 +28,22 @@ class LearnedShare(FixedShare):
     `of_share` (K, P): logarithms of weights under each share; `log_share` (K,): of the shares themselves.
     """
 
-    def __init__(self, **fields: Any) -> None:
-        super().__init__(**fields, share=0.0)
-        self.register_buffer("shares", torch.tensor(SHARES, dtype=torch.float64), persistent=False)
-
     shares: Tensor
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        rule: Callable[..., Rule],
+        rates: list[float],
+        temperature: float,
+        sets: list[list[str]] | None = None,
+        chunk: int | None = 1,
+    ) -> None:
+        super().__init__(
+            model=model, rule=rule, rates=rates, share=0.0, temperature=temperature, sets=sets, chunk=chunk
+        )  # fmt: skip
+        self.register_buffer("shares", torch.tensor(SHARES, dtype=torch.float64), persistent=False)
 
     def init(self, context: dict[str, Any]) -> State:
         """Return equal weights under every share, and all shares believed alike."""

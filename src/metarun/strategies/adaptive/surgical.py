@@ -6,6 +6,7 @@ met in the first layers, one of what they mean in the last.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -54,6 +55,10 @@ class Surgical(Gradient):
         open_: Tensor = state["open"][self.depth[name]]
         return super().rate(state, name, step, steps, weight) * open_
 
+    def path(self, state: State, batch: Batch) -> Iterator[State]:
+        """Yield the state after all steps, which alone knows what moves next."""
+        yield self.update(state, batch)
+
     def update(self, state: State, batch: Batch) -> State:
         """Return the state after a chunk: an alarm first, then what its rows pull at, then learning."""
         rows = batch.known.sum().long()
@@ -62,7 +67,8 @@ class Surgical(Gradient):
         probing = int(state["left"]) > 0
         if probing:
             state = self.probed(state, batch)
-        state = {**super().update(state, batch), "rows": state["rows"] + rows}
+        *_, state = self.walk(state, batch, self.steps)
+        state = {**state, "rows": state["rows"] + rows}
         if probing and int(state["left"]) <= 0:
             return self.decided(state)
         if not probing and self.span is not None and int(state["rows"]) >= self.span:

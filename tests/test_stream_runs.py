@@ -87,6 +87,28 @@ def test_a_stream_killed_anywhere_ends_with_the_same_bits(undisturbed: Path, tmp
     assert extra <= len(kills) * 2, "no more is repeated than what lies between two checkpoints"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["warn_swap", "recall", "surgical", "tta"])
+def test_a_rule_that_listens_is_taken_up_with_what_it_had_heard(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("river")
+    more = [
+        f"strategy=adaptive/{name}", "dataset.rows=900", "dataset.opening=100", "dataset.every=300", 
+        "evaluate.delay=30",
+        "evaluate.against=[]", "evaluate.tasks=false", "evaluate.events=[detector]", "pipeline.save_every=1",
+        "evaluate.detector=adwin",
+    ]  # fmt: skip
+    homes = [tmp_path / home for home in ("whole", "killed")]
+    for home in homes:
+        home.mkdir()
+    assert attempt(words(homes[0], *more), homes[0], changes=[short_steps]) == 0
+    kill = Kill("step", f"follow-adaptive-{name}", 3)
+    assert attempt(words(homes[1], *more), homes[1], kill, [short_steps]) != 0
+    assert attempt(words(homes[1], *more), homes[1], changes=[short_steps]) == 0
+    assert not differing(*(bits(folder_of(home)) for home in homes))
+    summary = json.loads((folder_of(homes[0]) / "summary.json").read_text(encoding="utf-8"))
+    assert summary["pass"]["more"][f"adaptive/{name}"]["alarms"] > 0
+
+
 @pytest.mark.parametrize("strategy", ["[adaptive/fixed_share,meta/maml]", "[online/sgd,meta/ridge]"])
 def test_the_meta_stage_learns_between_rounds(strategy: str, tmp_path: Path) -> None:
     given = words(tmp_path, f"strategy={strategy}", "pipeline.rounds=3", "evaluate.against=[]")

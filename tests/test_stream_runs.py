@@ -92,7 +92,7 @@ def test_a_stream_killed_anywhere_ends_with_the_same_bits(undisturbed: Path, tmp
 def test_a_rule_that_listens_is_taken_up_with_what_it_had_heard(name: str, tmp_path: Path) -> None:
     pytest.importorskip("river")
     more = [
-        f"strategy=adaptive/{name}", "dataset.rows=900", "dataset.opening=100", "dataset.every=300", 
+        f"strategy=adaptive/{name}", "dataset.rows=900", "dataset.opening=100", "dataset.every=300",
         "evaluate.delay=30",
         "evaluate.against=[]", "evaluate.tasks=false", "evaluate.events=[detector]", "pipeline.save_every=1",
         "evaluate.detector=adwin",

@@ -37,7 +37,7 @@ def loss(strategy: str, kind: str, cfg: Any, seed: int, number: int, detector: s
         kind, 0, len(y), drifts=data.truth["drifts"], number=number, detector=detector, seed=seed + 1000
     )  # fmt: skip
     with torch.no_grad():
-        x = rule.model.features(x)
+        x = rule.model.features(x) if rule.sees == "features" else x
         out, alarms = (quick if isinstance(rule, WarnSwap) else slow)(rule, x, y, told)
         return float(rule.model.objective.rows(out, y).double().mean()), alarms
 

@@ -71,7 +71,7 @@ class Replay(Gradient):
     def loss(self, moving: dict[str, Tensor], state: State, batch: Batch) -> Tensor:
         """Return the loss () under some moving parameters."""
         total = self.of_rows(moving, state, batch.x, batch.y, batch.known)
-        once, twice = state["drawn"]
+        once, twice = state.get("drawn", (None, None))
         if once is not None and self.again:
             total = total + self.again * self.of_rows(moving, state, once["x"], once["y"], torch.ones(len(once["y"])))
         if twice is not None and self.answers:

@@ -1,4 +1,4 @@
-"""Gradual unfreezing, low-rank adaptation and L2-SP, in float64: against plain loops over one task's weights."""
+"""Linear probes, gradual unfreezing, low-rank adaptation and L2-SP, in float64: plain loops over one task's weights."""
 
 from __future__ import annotations
 
@@ -49,6 +49,24 @@ def plain(made: Any, batch: Batch) -> Callable[[Tensors], Tensor]:
         return cross_entropy(functional_call(made.model.backbone, backbone, (batch.x,)) @ theta[HEAD], batch.y)
 
     return loss
+
+
+@pytest.mark.parametrize("begins", ["pretrained", "fresh"])
+def test_a_probe_moves_the_head_from_where_it_is_told_to(begins: str, batch: Batch) -> None:
+    made: Any = rule("transfer/probe", changes={"steps": 6, "inner_lr": 0.4, "begins": begins})
+    head = made.model.head.weight.detach()
+    assert head.abs().min() > 0
+    features = made.model.features(batch.x).detach()
+    with torch.no_grad():
+        found = made.update(made.init({}), batch._replace(x=features))["theta"]
+    first = {HEAD: head if begins == "pretrained" else torch.zeros_like(head)}
+
+    def loss(theta: Tensors) -> Tensor:
+        return cross_entropy(features @ theta[HEAD], batch.y)
+
+    expected = walked(first, loss, 6, lambda name, step, weight, gradient: weight - 0.4 * gradient)
+    assert set(found) == {HEAD}
+    torch.testing.assert_close(found[HEAD], expected[HEAD])
 
 
 def test_layers_are_counted_from_the_head() -> None:

@@ -54,6 +54,7 @@ def trained(folder: Path) -> Trained:
     if not (folder / SUMMARY).is_file():
         raise MetarunError(f"{folder} is no folder of a finished run: it has no {SUMMARY}; give outputs/NAME/ID")
     cfg = OmegaConf.create(read_json(folder / "manifest.json")["config"])
+    OmegaConf.update(cfg, "paths.data", None, force_add=True)  # METARUN_DATA: no manifest names a folder of the machine
     data = build.dataset(cfg)
     if len(data.spec.shape) != 3:
         raise MetarunError(f"{folder} is a run on {cfg.dataset['_target_']}, which has no images: give one on images")

@@ -6,11 +6,14 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from metarun import config
+from metarun.data.images import mnist
+from metarun.data.images.images import assemble
 from metarun.results import read_json
 from metarun.run import run
 
@@ -67,6 +70,21 @@ def test_nearest_means_of_a_few_shot_run(
     for told, (cell, shots) in zip(first[4:8], places, strict=True):
         own = test[cell][shots]["baseline/nearest_mean"]["accuracy"]
         assert told == f"{100 * own['value']:.2f} ± {100 * own['ci95']:.2f} %"
+
+
+def test_data_that_lie_in_a_folder_are_found_again(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label = np.arange(60) % 10
+    images = assemble("mnist", np.zeros((60, 1, 28, 28), np.uint8), label, list("0123456789"))
+    asked: list[Path | None] = []
+    monkeypatch.setattr(mnist, "read", lambda folder: asked.append(folder) or images)
+    words = ["+experiment=mnist_cnn", "backbone=mlp", "backbone.hidden=[4]", "pretrain.epochs=1"]
+    folder = Path(run(config.compose([*words, f"paths.outputs={tmp_path / 'runs'}"]))["folder"])
+    assert script.main([str(folder), "--turns", "1"]) == 0
+    assert "| 90% pruned, int8 |" in capsys.readouterr().out
+    assert asked
+    assert set(asked) == {None}, "METARUN_DATA, as in the run"
 
 
 def test_the_smallest_weights_go_and_the_rest_stays(script: ModuleType) -> None:

@@ -91,6 +91,13 @@ def test_pretraining_is_judged_on_held_out_images_of_known_classes(tmp_path: Pat
         config.compose([*words, "strategy=meta/protonet"])
 
 
+def test_a_share_of_the_labels_is_told_under_the_table_and_in_the_cost(tmp_path: Path) -> None:
+    words = ["+experiment=mnist_cnn", "dataset=digits", "backbone=mlp", "pretrain.epochs=1", "dataset.label_share=0.05"]
+    summary = read_json(finished(tmp_path, *words) / "summary.json")
+    assert summary["setting"]["label_share"] == 0.05
+    assert summary["optimiser_steps"] == -(-1442 // 32)  # as with all labels
+
+
 def test_a_run_on_sine_waves_reports_the_mean_squared_error(tmp_path: Path) -> None:
     folder = finished(tmp_path, *SINUSOID)
     summary = read_json(folder / "summary.json")
@@ -163,6 +170,7 @@ def test_a_finished_run_adapts_to_plain_arrays(tmp_path: Path) -> None:
         (["dataset=sinusoid"], "objective/cross_entropy needs classification"),
         (["strategy=meta/ials"], "needs interactions"),
         (["backbone=mf"], "needs items"),
+        (["dataset.label_share=0.1"], "dataset.label_share=0.1 is a share of the images whose classes pretraining"),
         (["dataset.rotations=[45]"], "dataset.rotations"),
     ],
 )

@@ -23,6 +23,7 @@ VARIANTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("transfer/finetune", {"anchor": 0.3}, ("backbone.bias=false",)),
     ("transfer/ridge", {}, ("backbone.bias=false",)),
     ("transfer/ridge", {}, ("backbone=mf_features",)),
+    ("transfer/probe", {"begins": "fresh", "steps": 3}, ()),
     ("adaptive/fixed_share", {"rule.moves": "all", "rates": [0.02, 0.1]}, ()),
     ("adaptive/fixed_share", {"share": 0.0}, ()),
     ("meta/maml", {"moves": "all", "steps": 2}, ()),
@@ -94,6 +95,9 @@ ON_ARRAYS += [
     ("meta/curvature", REGRESSION, {"steps": 2}, "support"),
     ("transfer/finetune", CLASSIFICATION, {"moves": "all", "steps": 2, "anchor": 0.3}, "group"),
     ("transfer/baselineplusplus", CLASSIFICATION, {"steps": 3}, "support"),
+    ("transfer/unfreeze", CLASSIFICATION, {"steps": 4, "anchor": 0.2}, "support"),
+    ("transfer/lora", CLASSIFICATION, {"steps": 2}, "support"),
+    ("transfer/lora", REGRESSION, {"steps": 2, "rank": 1}, "query"),
 ]
 
 

@@ -39,6 +39,12 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
             "dataset.split=images judges the classifier of pretraining, which pretraining without labels has not: use "
             "pretrain=supervised, or dataset.split=seeded"
         )
+    labels = OmegaConf.select(cfg, "dataset.label_share")
+    if labels is not None and labels < 1 and split != "images":
+        raise MetarunError(
+            f"dataset.label_share={labels} is a share of the images whose classes pretraining learns, and "
+            f"dataset.split={split} is judged on other classes: use dataset.split=images, or dataset.label_share=1"
+        )
     if split in KNOWN and strategies:
         raise MetarunError(
             f"dataset.split={split} has no unseen {KNOWN[split][0]} to adapt to, so strategy={','.join(strategies)} "

@@ -211,6 +211,37 @@ def test_held_out_images_are_the_official_ones_and_never_trained_on() -> None:
     assert 0.1 < share < 0.3
 
 
+def seen(data: Toy, rows: int = 7) -> list[Counter[bytes]]:
+    """Return how often pretraining sees each image in its first two epochs."""
+    source = data.source(rows, seed=0)
+    steps = [[epoch * len(source) + step for step in range(len(source))] for epoch in (0, 1)]
+    return [Counter(x.numpy().tobytes() for step in part for x in source.batch(step)[1]) for part in steps]
+
+
+def test_a_share_of_the_labels_is_of_every_class_within_larger_shares_and_takes_as_many_steps() -> None:
+    official = {"train": np.arange(160), "test": np.arange(160, 200)}
+    images = labelled(10, 20, official=official)
+    within: set[bytes] = set()
+    for share, each in ((0.0, 1), (0.01, 1), (0.15, 3), (0.5, 10), (1.0, 20)):
+        data = Toy(images, split="images", label_share=share)
+        first, second = seen(data)
+        assert first.total() == second.total() == 160, "an epoch is as long as with all labels"
+        assert first.keys() == second.keys()
+        assert len(first) == data.labels_used(1, False) == 8 * each
+        assert max(first.values()) - min(first.values()) <= 1
+        classes = Counter(int(np.frombuffer(image, np.uint8)[1]) - 1 for image in first)
+        assert set(classes.values()) == {each}
+        assert within <= first.keys(), "a smaller share lies within a larger one"
+        within = set(first)
+        known = data.warm_tasks()
+        assert known is not None
+        assert known.user.tolist() == list(range(160, 200)), "what is held out stays"
+    whole, plain = (Toy(images, split="images", **more).source(7, 0) for more in ({"label_share": 1.0}, {}))
+    assert torch.equal(whole.batch(30)[1], plain.batch(30)[1])
+    other = Toy(images, split="images", label_share=0.15, split_seed=1)
+    assert seen(other)[0].keys() != seen(Toy(images, split="images", label_share=0.15))[0].keys()
+
+
 def test_descriptions_follow_the_class_and_tell_its_turn() -> None:
     known = np.arange(20, dtype=np.float32)[:, None]
     given = labelled()

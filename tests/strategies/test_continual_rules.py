@@ -18,7 +18,6 @@ from metarun.objectives.cross_entropy import CrossEntropy
 from metarun.objectives.squared import Squared
 from metarun.rule import Batch
 from metarun.strategies import memory
-from metarun.strategies.anchor import proximal, pull
 from metarun.strategies.online.ewc import EWC
 from metarun.strategies.online.replay import Replay
 from metarun.strategies.online.rls import RecursiveLeastSquares
@@ -138,16 +137,6 @@ def test_a_step_behind_a_boundary_is_pulled_back() -> None:
         moved = (theta[name] - 0.1 * gradient).detach()
         torch.testing.assert_close(after["theta"][name], (moved + strength * before["theta"][name]) / (1 + strength))
     assert int(after["last"]["rows"]) == 4, "the Fisher of the next task is of its own rows"
-
-
-def test_a_pull_is_the_gradient_of_its_penalty_and_its_proximal_point_the_least() -> None:
-    theta, anchor = {"a": torch.tensor([2.0, -1.0])}, {"a": torch.tensor([1.0, 1.0])}
-    free_ = theta["a"].clone().requires_grad_()
-    (expected,) = torch.autograd.grad(0.7 / 2 * (free_ - anchor["a"]).square().sum(), free_)
-    torch.testing.assert_close(pull(theta, anchor, 0.7)["a"], expected)
-    point = proximal(theta, anchor, {"a": torch.tensor([0.0, 3.0])})["a"].requires_grad_()
-    total = ((point - theta["a"]).square() + torch.tensor([0.0, 3.0]) * (point - anchor["a"]).square()).sum()
-    torch.testing.assert_close(torch.autograd.grad(total, point)[0], torch.zeros(2))
 
 
 @pytest.mark.parametrize("classes", [0, CLASSES])

@@ -69,5 +69,6 @@ class Encoder(nn.Module):
 
     @property
     def reads(self) -> torch.dtype:
-        """Return the floating type of the weights."""
-        return next(self.parameters()).dtype
+        """Return the floating type of the weights; torch's own where all are packed integers."""
+        first = next(self.parameters(), None)
+        return torch.get_default_dtype() if first is None else first.dtype

@@ -13,6 +13,7 @@ from metarun.data.episodes import MIRRORED, Bank, Episodes
 from metarun.data.episodic import Episodic
 from metarun.data.image_source import ImageSource, KnownImages
 from metarun.data.images import Images
+from metarun.data.images.shares import places, share
 from metarun.data.images.splits import SHARES, class_split
 from metarun.data.split import hashed
 from metarun.errors import MetarunError
@@ -55,11 +56,13 @@ class FewShotImages(Episodic):
         train_rotations: list[int] | None,
         train_mirrored: bool,
         train_affine: float,
+        label_share: float = 1.0,
     ) -> None:
         """train_ways, train_shots, train_queries, train_rotations: of training, None for those that are judged.
 
         train_mirrored: training classes are there a second time, mirrored, as further classes. train_affine: how much
-        training images are turned, sheared, stretched and moved at random.
+        training images are turned, sheared, stretched and moved at random. label_share: of the images of every class
+        that are not held out, those with a label; pretraining sees no others, in as many steps as for all.
         """
         super().__init__(supports, queries, test_tasks)
         self.split, self.split_seed = split, split_seed
@@ -70,7 +73,7 @@ class FewShotImages(Episodic):
         if split == IMAGES:  # a held-out image of a known class stands upright
             self.rotations = self.train_rotations = {0}
         self.turns = sorted(self.rotations | self.train_rotations)
-        self.train_affine = train_affine
+        self.train_affine, self.label_share = train_affine, label_share
         self.ways = list(dict.fromkeys(ways))
         self.train_ways = sorted(set(train_ways or ways))
         self.train_shots, self.train_queries = sorted(set(train_shots or self.supports)), train_queries or queries
@@ -143,8 +146,9 @@ class FewShotImages(Episodic):
 
     @property
     def setting(self) -> dict[str, object]:
-        """The split and its seed."""
-        return {"split": self.split, "split_seed": self.split_seed}
+        """The split and its seed, and how many of the labels there are where it is not all."""
+        few = {"label_share": self.label_share} if self.label_share < 1 else {}
+        return {"split": self.split, "split_seed": self.split_seed, **few}
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -213,13 +217,15 @@ class FewShotImages(Episodic):
             found[self.images.official["test"]] = True
             return found
         label = self.images.label
-        chance = hashed(self.split_seed, np.arange(len(label)))
-        order = np.lexsort((chance, label))
         count = np.bincount(label, minlength=len(self.images.classes))
-        place = np.empty(len(label), np.int64)
-        place[order] = np.arange(len(label)) - np.repeat(np.cumsum(count) - count, count)
+        place = places(label, hashed(self.split_seed, np.arange(len(label))))
         picked: np.ndarray = place < np.floor(HELD_OUT * count)[label]
         return picked
+
+    @cached_property
+    def labelled_images(self) -> np.ndarray:
+        """Which images (N,) pretraining sees under split=images: `label_share` of those that are not held out."""
+        return share(self.images.label, ~self.held_out, self.label_share, self.split_seed)
 
     def source(self, rows: int, seed: int, round: int = 1) -> ImageSource:
         """Return the images of the training classes, less what is held out, in batches of `rows`."""
@@ -227,7 +233,10 @@ class FewShotImages(Episodic):
         number = torch.repeat_interleave(torch.arange(len(trained)), bank.count[trained])
         place = torch.cat([torch.arange(int(count)) for count in bank.count[trained]])
         if self.split == IMAGES:
-            kept = ~torch.from_numpy(self.held_out)[bank.rows[bank.start[trained][number] + place]]
+            row = bank.rows[bank.start[trained][number] + place]
+            kept = torch.from_numpy(self.labelled_images)[row].nonzero()[:, 0]
+            # An epoch is as long whatever the share: a curve over shares is about labels, not about steps.
+            kept = kept[torch.arange(int((~self.held_out).sum())) % len(kept)]
             number, place = number[kept], place[kept]
         return ImageSource(bank, trained, number, place, rows, seed * 1009 + round)
 
@@ -257,4 +266,4 @@ class FewShotImages(Episodic):
     def labels_used(self, rounds: int, repretrain: bool) -> int:
         """Return how many labelled images training may read, turned ones counted once."""
         known = np.isin(self.images.label, self.trained.numpy() % len(self.images.classes))
-        return int((known & ~self.held_out).sum() if self.split == IMAGES else known.sum())
+        return int((self.labelled_images if self.split == IMAGES else known).sum())

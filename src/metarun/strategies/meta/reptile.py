@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 
 from metarun.model import Model
 from metarun.rule import Batch, Task
+from metarun.strategies.anchor import penalty
 from metarun.strategies.gradient import Gradient, moved
 
 
@@ -42,8 +43,7 @@ class Reptile(Gradient):
         start = self.init(task.context)
         *_, adapted = self.walk(tree_map(torch.Tensor.detach, start), together(task), self.steps)
         ends = {name: value.detach() for name, value in adapted["theta"].items()}
-        distances = [(value - ends[name]).square().sum() for name, value in start["theta"].items()]
-        return torch.stack(distances).sum() / 2
+        return penalty(start["theta"], ends, 1.0)
 
 
 def together(task: Task) -> Batch:

@@ -52,7 +52,7 @@ class EWC(Gradient):
             state = self.tied(state)
         after = super().update(state, batch)
         rate = self.strength * state["rate"]
-        pulled = proximal(after["theta"], state["anchor"], {n: rate * f for n, f in state["fisher"].items()})
+        pulled = proximal(after["theta"], state["anchor"], rate, state["fisher"])
         last, known = state["last"], batch.known > 0
         kept = {
             n: torch.cat([last[n], rows[known]])[-self.fisher_rows :] for n, rows in (("x", batch.x), ("y", batch.y))

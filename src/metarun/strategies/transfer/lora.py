@@ -29,9 +29,14 @@ class LoRA(Gradient):
     """
 
     def __init__(self, *, rank: int, alpha: float, **fields: Any) -> None:
-        """Raises MetarunError where the backbone has no weight to adapt."""
+        """Raises MetarunError where the backbone has no weight to adapt, or validation is to choose the rank."""
         super().__init__(**{"learns": "head", **fields}, moves="all")
-        self.scale = alpha / rank
+        if "rank" in (self.tune or {}):
+            raise MetarunError(
+                f"strategy.transfer.tune.rank={(self.tune or {})['rank']}: the rank is the shape of what is learned, "
+                "which validation cannot change; leave it out and sweep it, metarun -m strategy.transfer.rank=2,4,8"
+            )
+        self.rank, self.alpha = rank, alpha
         self.weights = {name: p.shape for name, p in self.model.backbone.named_parameters() if p.ndim > 1}
         if not self.weights:
             raise MetarunError(
@@ -57,6 +62,11 @@ class LoRA(Gradient):
         """Return the one rate of all factors and of the head."""
         found: Tensor = state["rate"] * weight
         return found
+
+    @property
+    def scale(self) -> float:
+        """Return how often the product counts."""
+        return self.alpha / self.rank
 
     def merged(self, theta: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the weights with what has been added to them."""

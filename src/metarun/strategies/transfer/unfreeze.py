@@ -15,11 +15,19 @@ from metarun.strategies.gradient import Gradient
 from metarun.strategies.rates import HEAD
 
 
-class Unfreeze(Gradient):
-    """Gradient steps on the whole model: of L layers below the head, k move from step k * steps / (L + 1) on.
+def free(depth: int, step: int, steps: int, layers: int) -> bool:
+    """Return whether a layer so far from the head moves at a step: of L layers, the k-th from k * steps / (L + 1) on.
 
-    Which ones move is a function of the step alone. `divisor`: what the rate of each layer is divided by, once more for
-    each layer between it and the head.
+    >>> [[depth for depth in range(4) if free(depth, step, 8, 3)] for step in range(0, 8, 2)]
+    [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
+    """
+    return depth <= step * (layers + 1) // steps
+
+
+class Unfreeze(Gradient):
+    """Gradient steps on the whole model, of which layer after layer is freed, from the head on: see `free`.
+
+    `divisor`: what the rate of each layer is divided by, once more for each layer between it and the head.
     """
 
     def __init__(self, *, divisor: float, **fields: Any) -> None:
@@ -29,7 +37,6 @@ class Unfreeze(Gradient):
 
     def rate(self, state: State, name: str, step: int, steps: int, weight: Tensor) -> Tensor:
         """Return the rate of a tensor, 0 while its layer is frozen."""
-        layers = max(self.depth.values())
-        free = self.depth[name] <= step * (layers + 1) // steps
-        factor = self.divisor ** -self.depth[name] if free else 0.0
+        depth, layers = self.depth[name], max(self.depth.values())
+        factor = self.divisor**-depth if free(depth, step, steps, layers) else 0.0
         return super().rate(state, name, step, steps, weight) * factor

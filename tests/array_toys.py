@@ -17,7 +17,6 @@ from metarun.tasks import encode
 
 FEATURES, CLASSES, DESCRIPTIONS, HIDDEN = 5, 4, 3, 6
 CLASSIFICATION, REGRESSION = "classification", "regression"
-OWN_LAWS = {"online/replay", "online/derpp", "online/ewc"}  # a memory in place, a pull behind the path: see their tests
 RECOMMENDATION = {"items", "ratings", "interactions", "rows in time"}
 OBJECTIVES = {CLASSIFICATION: "cross_entropy", REGRESSION: "squared"}
 
@@ -25,7 +24,7 @@ OBJECTIVES = {CLASSIFICATION: "cross_entropy", REGRESSION: "squared"}
 def kinds(method: str) -> tuple[str, ...]:
     """Return the kinds of tasks on plain arrays that a method says it is for."""
     needed = set(needs(method))
-    if needed & RECOMMENDATION or method in OWN_LAWS:
+    if needed & RECOMMENDATION:
         return ()
     return tuple(
         k for k in OBJECTIVES if not needed & ({REGRESSION} if k == CLASSIFICATION else {"classes", CLASSIFICATION})

@@ -75,7 +75,10 @@ CHAINS = {
     "bpr": ["transfer/ridge", "meta/update_rule"],
     "implicit": ["transfer/ials", "meta/ials"],
 }
-AGAINST = [method for method in METHODS if method.startswith("baseline/") and method != RETRAINED] + ["meta/ridge"]
+AGAINST = [method for method in METHODS if method.startswith("baseline/") and method != RETRAINED] + [
+    "meta/ridge",
+    "adaptive/learned_share",
+]
 
 
 def test_whole_runs_leave_out_only_what_needs_time() -> None:

@@ -26,14 +26,15 @@ def disturbed(
     def start(name: str, pause: float, *words: str) -> OnCluster:
         return OnCluster(cluster, home / name, few_ratings, pause, *words)
 
+    # Those that are disturbed later are the slower ones, so that none has ended before its turn.
     runs = {
         "lost": start("lost", 0.3, ALONE),
         "slurmd": start("slurmd", 0.7, ALONE),
         "preempted": start("preempted", 0.3, ALONE, "hydra.launcher.partition=low"),
         "ranks": start("ranks", 0.3, *RANKS),
-        "USR1": start("USR1", 0.3),
-        "USR2": start("USR2", 0.3),
-        "TERM": start("TERM", 0.3, "resume=never"),  # it begins twice, in one folder
+        "USR1": start("USR1", 0.8),
+        "USR2": start("USR2", 0.8),
+        "TERM": start("TERM", 0.8, "resume=never"),  # it begins twice, in one folder
         "peer": start("peer", 0.3, ALONE, *NODES),
     }
     for name, run in runs.items():

@@ -81,7 +81,8 @@ def test_a_replay_step_is_that_of_the_chunk_and_of_what_was_drawn(again: float, 
         draws = memory.generator(5, 5)
         once, twice = (memory.draw(kept, 4, draws) for _ in range(2))
         found = rule.update(state, batch)["theta"]
-    assert once is not None and twice is not None  # noqa: PT018
+    assert once is not None
+    assert twice is not None
     value = loss_of(rule, theta, batch.x, batch.y) + again * loss_of(rule, theta, once["x"], once["y"])
     if answers:
         backbone = {name: leaf for name, leaf in theta.items() if name in dict(rule.model.backbone.named_parameters())}
@@ -97,7 +98,7 @@ def test_a_reservoir_keeps_every_row_with_the_same_chance() -> None:
     for seed in range(600):
         kept = memory.empty({"y": ((), torch.int64)}, 8, 1)
         y = torch.arange(40)
-        memory.keep(kept, {"y": y}, torch.zeros(40, dtype=torch.int64), False, memory.generator(seed))
+        kept = memory.keep(kept, {"y": y}, torch.zeros(40, dtype=torch.int64), False, memory.generator(seed))
         counts[kept["y"].numpy()] += 1
     share = counts / 600
     assert abs(share - 0.2).max() < 4.5 * np.sqrt(0.2 * 0.8 / 600)
@@ -107,7 +108,7 @@ def test_a_reservoir_keeps_every_row_with_the_same_chance() -> None:
 def test_a_balanced_memory_has_every_class_alike_however_rare() -> None:
     label = torch.cat([torch.zeros(200), torch.ones(10), torch.full((100,), 2)]).long()
     kept = memory.empty({"y": ((), torch.int64)}, 30, 3)
-    memory.keep(kept, {"y": label}, label, True, memory.generator(0))
+    kept = memory.keep(kept, {"y": label}, label, True, memory.generator(0))
     assert torch.bincount(kept["y"], minlength=3).tolist() == [10, 10, 10]
 
 

@@ -1,7 +1,7 @@
 """Rows that a stream leaves behind in a memory of fixed size, each with the same chance, or each class with its share.
 
 Vitter, "Random sampling with a reservoir", TOMS 1985; Chrysakis and Moens, "Online continual learning from imbalanced
-data", ICML 2020 (class-balanced). A memory is changed in place: a copy for every chunk would cost all of it.
+data", ICML 2020 (class-balanced).
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ def draw(memory: Memory, number: int, generator: torch.Generator) -> Leaves | No
     return {name: leaf[rows] for name, leaf in memory.items() if name not in ("filled", "seen")}
 
 
-def keep(memory: Memory, rows: Leaves, label: Tensor, balanced: bool, generator: torch.Generator) -> None:
-    """Show rows (B, ...) to a memory, one after another; label (B,): their classes, all 0 where there are none."""
-    size = len(next(iter(rows.values()))) and len(memory[next(iter(rows))])
+def keep(memory: Memory, rows: Leaves, label: Tensor, balanced: bool, generator: torch.Generator) -> Memory:
+    """Return a memory that was shown rows (B, ...) one after another; label (B,): classes, 0 where there are none."""
+    found = {name: leaf.clone() for name, leaf in memory.items()}
     chance = torch.rand(len(label), 2, generator=generator, dtype=torch.float64)
     for i, kind in enumerate(label.tolist()):
-        memory["seen"][kind] += 1
-        place = slot(memory, kind, size, balanced, *chance[i].tolist())
+        found["seen"][kind] += 1
+        place = slot(found, kind, balanced, *chance[i].tolist())
         if place is not None:
             for name, leaf in rows.items():
-                memory[name][place] = leaf[i]
+                found[name][place] = leaf[i]
+    return found
 
 
-def slot(memory: Memory, kind: int, size: int, balanced: bool, first: float, second: float) -> int | None:
+def slot(memory: Memory, kind: int, balanced: bool, first: float, second: float) -> int | None:
     """Return where a row of a class goes, None where it is not kept; first, second: uniform numbers."""
-    filled = int(memory["filled"])
+    filled, size = int(memory["filled"]), len(memory["y"])
     if filled < size:
         memory["filled"] += 1
         return filled

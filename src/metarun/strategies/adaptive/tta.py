@@ -85,8 +85,7 @@ class Tent(Rule):
 
         affine, slope = state["affine"], grad(loss)(state["affine"])
         moved = {name: value - self.lr * slope[name] for name, value in affine.items()}
-        tie = torch.as_tensor(self.lr * self.anchor)
-        moved = proximal(moved, state["start"], dict.fromkeys(moved, tie))
+        moved = proximal(moved, state["start"], self.lr * self.anchor)
         return {**state, "affine": moved, "steps": state["steps"] + 1}
 
     def told(self, state: State) -> dict[str, Tensor]:

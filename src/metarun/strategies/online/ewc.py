@@ -6,13 +6,14 @@ The Fisher is the mean of squared gradients of single rows, never the square of 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from metarun.rule import Batch, State
+from metarun.rule import Batch, Rule, State, Task
 from metarun.strategies.anchor import proximal
 from metarun.strategies.classes import classifies
 from metarun.strategies.gradient import Gradient
@@ -50,7 +51,7 @@ class EWC(Gradient):
         """Return the state after a chunk; at a boundary the weights are tied first."""
         if int(batch.event) > 0 and int(state["last"]["rows"]):
             state = self.tied(state)
-        after = super().update(state, batch)
+        *_, after = self.walk(state, batch, self.steps)
         rate = self.strength * state["rate"]
         pulled = proximal(after["theta"], state["anchor"], rate, state["fisher"])
         last, known = state["last"], batch.known > 0
@@ -59,6 +60,14 @@ class EWC(Gradient):
         }
         rows = (last["rows"] + known.sum()).clamp(max=self.fisher_rows)
         return {**after, "theta": pulled, "last": {**kept, "rows": rows}}
+
+    def path(self, state: State, batch: Batch) -> Iterator[State]:
+        """Yield the state after all steps: the pull comes behind them."""
+        yield self.update(state, batch)
+
+    def outer(self, task: Task) -> Tensor:
+        """Return the query loss () after `update`."""
+        return Rule.outer(self, task)
 
     def tied(self, state: State) -> State:
         """Return the state whose anchor is here, with the Fisher of the last rows added."""

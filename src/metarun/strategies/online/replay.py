@@ -6,17 +6,18 @@ general continual learning", NeurIPS 2020 (DER++).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.func import grad
 
-from metarun.rule import Batch, State
+from metarun.model import among
+from metarun.rule import Batch, Rule, State, Task
 from metarun.strategies import memory
 from metarun.strategies.classes import classifies
 from metarun.strategies.gradient import Gradient
-from metarun.strategies.memory import Leaves
 from metarun.strategies.rates import HEAD
 
 
@@ -56,11 +57,19 @@ class Replay(Gradient):
         known = batch.known > 0
         rows = {"x": batch.x[known].detach(), "y": batch.y[known]}
         if self.answers:
-            rows["out"] = self.predict(state, rows["x"]).detach()
-        after = super().update({**state, "drawn": drawn}, batch)
+            rows["out"] = self.answered({}, state, rows["x"]).detach()
+        *_, after = self.walk({**state, "drawn": drawn}, batch, self.steps)
         label = rows["y"] if classifies(self.model) else torch.zeros(len(rows["y"]), dtype=torch.int64)
-        memory.keep(kept, rows, label, self.balanced and classifies(self.model), draws)
-        return {name: value for name, value in after.items() if name != "drawn"}
+        kept = memory.keep(kept, rows, label, self.balanced and classifies(self.model), draws)
+        return {**{name: value for name, value in after.items() if name != "drawn"}, "memory": kept}
+
+    def path(self, state: State, batch: Batch) -> Iterator[State]:
+        """Yield the state after all steps, for what is replayed is drawn once for them."""
+        yield self.update(state, batch)
+
+    def outer(self, task: Task) -> Tensor:
+        """Return the query loss () after `update`."""
+        return Rule.outer(self, task)
 
     def gradient(self, state: State, batch: Batch) -> dict[str, Tensor]:
         """Return the gradient of the chunk's loss and of what is replayed."""
@@ -70,20 +79,19 @@ class Replay(Gradient):
 
     def loss(self, moving: dict[str, Tensor], state: State, batch: Batch) -> Tensor:
         """Return the loss () under some moving parameters."""
-        total = self.of_rows(moving, state, batch.x, batch.y, batch.known)
-        once, twice = state.get("drawn", (None, None))
+        out = among(self.answered(moving, state, batch.x, batch.known), state.get("classes"))
+        total: Tensor = self.model.loss(out, batch.y, batch.known)
+        once, twice = state["drawn"]
         if once is not None and self.again:
-            total = total + self.again * self.of_rows(moving, state, once["x"], once["y"], torch.ones(len(once["y"])))
+            again = self.answered(moving, state, once["x"])
+            total = total + self.again * self.model.loss(again, once["y"], again.new_ones(len(again)))
         if twice is not None and self.answers:
-            total = total + self.answers * (self.outputs(moving, state, twice) - twice["out"]).square().mean()
+            total = total + self.answers * (self.answered(moving, state, twice["x"]) - twice["out"]).square().mean()
         return total
 
-    def of_rows(self, moving: dict[str, Tensor], state: State, x: Tensor, y: Tensor, known: Tensor) -> Tensor:
-        """Return the mean loss () of rows."""
-        return self.model.loss(self.outputs(moving, state, {"x": x}), y, known)
-
-    def outputs(self, moving: dict[str, Tensor], state: State, rows: Leaves) -> Tensor:
-        """Return outputs (B, C) under some moving parameters."""
+    def answered(self, moving: dict[str, Tensor], state: State, x: Tensor, counted: Tensor | None = None) -> Tensor:
+        """Return outputs (B, C) under some moving parameters, of all classes: a kept row may be of any task."""
         theta = {**state["theta"], **moving}
-        x = rows["x"]
-        return self.scores(state, theta[HEAD], self.features(state, theta, x, x.new_ones(len(x))))
+        counted = x.new_ones(len(x)) if counted is None else counted
+        out: Tensor = self.model.head(theta[HEAD], self.features(state, theta, x, counted))
+        return out

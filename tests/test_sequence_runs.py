@@ -57,6 +57,14 @@ def test_a_sequence_killed_in_a_task_ends_with_the_same_bits(method: str, undist
     assert not differing(bits(folder_of(undisturbed)), bits(folder_of(tmp_path)))
 
 
+@pytest.mark.parametrize("strategy", ["online/replay", "online/derpp"])
+def test_kept_rows_of_other_tasks_are_learned_where_classes_are_told(strategy: str, tmp_path: Path) -> None:
+    more = ["dataset.kind=task", f"strategy={strategy}", "evaluate.against=[online/sgd]", "dataset.rows=null"]
+    assert attempt(words(tmp_path, *more), tmp_path) == 0
+    summary = json.loads((folder_of(tmp_path) / "summary.json").read_text(encoding="utf-8"))
+    assert summary["sequence"][strategy]["final"] > summary["sequence"]["online/sgd"]["final"] > 0.5
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [

@@ -136,6 +136,12 @@ def test_bad_words_are_refused_in_one_line(more: list[str], line: str, tmp_path:
     assert line in complaint(command(words(tmp_path, *more), tmp_path))
 
 
+def test_events_that_cannot_be_told_are_refused_before_anything_is_followed(tmp_path: Path) -> None:
+    more = ["strategy=adaptive/warn_swap", "dataset.drift=none", "evaluate.events=[random,oracle]"]
+    assert "where this stream drifts is not known" in complaint(command(words(tmp_path, *more), tmp_path))
+    assert not list(tmp_path.glob("outputs/*/*/checkpoints/*"))
+
+
 def test_rows_in_order_are_judged_as_a_stream(tmp_path: Path) -> None:
     assert "use evaluate=stream" in complaint(command(["+experiment=elec2_adaptive", "evaluate=episodes"], tmp_path))
 

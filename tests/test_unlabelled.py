@@ -124,8 +124,8 @@ def test_what_features_are_worth_is_said_kept_and_taken_up(tmp_path: Path) -> No
     assert not differing(bits(folder_of(tmp_path / "a")), bits(folder_of(tmp_path / "b")))
 
 
-def test_without_labels_there_is_no_classifier_to_judge(tmp_path: Path) -> None:
-    line = complaint(
-        command(["+experiment=mnist_cnn", "dataset=digits", "dataset.split=images", "pretrain=simclr"], tmp_path)
-    )
+@pytest.mark.parametrize("pretrain", ["none", "simclr", "autoencoder", "masked"])
+def test_without_labels_there_is_no_classifier_to_judge(pretrain: str, tmp_path: Path) -> None:
+    words = ["+experiment=mnist_cnn", "dataset=digits", "dataset.split=images", f"pretrain={pretrain}"]
+    line = complaint(command(words, tmp_path))
     assert "use pretrain=supervised, or dataset.split=seeded" in line

@@ -24,9 +24,8 @@ from metarun.results import (
     read_json,
     rows,
     save_scores,
-    write_csv,
     write_json,
-    write_jsonl,
+    write_values,
 )  # fmt: skip
 from metarun.rule import Batch, Rule, State
 
@@ -82,9 +81,7 @@ def contest(
     result["seconds"] = round(seconds, 1)
     result["cost"] = cost(pipeline, judging)
     lines = pipeline.store.rows() + test_rows(pipeline, chosen, scores)
-    save_scores(folder / "task_scores.npz", scores)
-    write_jsonl(folder / "metrics.jsonl", lines)
-    write_csv(folder / "metrics.csv", lines)
+    write_values(folder, scores, lines)
     if any(cell in result["test"] for cell in judge.cells[:1]):
         plots.support_plot(result, folder / "error_by_support.png")
     export.write(pipeline, products, chosen, result)

@@ -15,13 +15,13 @@ from metarun import build, smoke
 from metarun.contest import enter
 from metarun.cost import model_facts
 from metarun.evaluate import Judge
-from metarun.following import POINTS, Followed, follow
+from metarun.following import POINTS, Followed, everyone
 from metarun.manifest import FORMAT
 from metarun.metrics import prequential
 from metarun.metrics.interval import paired
 from metarun.pipeline import Pipeline, Product
 from metarun.report import stream_plot, summary
-from metarun.results import SUMMARY, Score, finite, reported, rows, save_scores, write_csv, write_json, write_jsonl
+from metarun.results import SUMMARY, Score, finite, reported, rows, write_json, write_values
 from metarun.stages.stream import marks
 from metarun.watch import Watch
 
@@ -34,24 +34,14 @@ def contest(
 ) -> dict[str, Any]:
     """Let every method follow the stream and write the run's results; return its summary."""
     pipeline = Pipeline(cfg, data, folder, judge, watch)
-    pretrained = pipeline.pretrain("1-pretrain", 1, None)
-    found: dict[str, Followed] = {}
-    products: dict[str, Product] = {}
-    for method in build.methods(cfg):
-        product = Product(method, pretrained)
-        if method.startswith("meta/"):
-            product = pipeline.stage(f"own-{method.replace('/', '-')}", method, 1, pretrained, None)
-        found |= rows_of(pipeline, method, product)
-        products[method] = product
+    found, products = everyone(pipeline)
     scores = [score for name, one in found.items() for score in scored(cfg, data, name, one)]
     result = assemble(pipeline, described, found, scores)
     if cfg.evaluate.tasks:
         scores += as_tasks(pipeline, products, result)
     result["seconds"] = round(time.monotonic() - began, 1)
     lines = pipeline.store.rows() + rows(scores, cfg.pipeline.rounds, "evaluate", int(cfg.seed))
-    save_scores(folder / "task_scores.npz", scores)
-    write_jsonl(folder / "metrics.jsonl", lines)
-    write_csv(folder / "metrics.csv", lines)
+    write_values(folder, scores, lines)
     drawn = {name: curves(cfg, data, one) for name, one in found.items()}
     write_json(folder / "curves.json", drawn)
     stream_plot.stream_plot(result, drawn, folder / "stream.png")
@@ -59,20 +49,6 @@ def contest(
     write_json(folder / SUMMARY, result)
     pipeline.watch.finished(folder, lines)
     return result
-
-
-def rows_of(pipeline: Pipeline, method: str, product: Product) -> dict[str, Followed]:
-    """Return the rows of the table that a method has: its own, and as controls the same with other events."""
-    kinds = list(pipeline.cfg.evaluate.events)
-    rule = pipeline.ready(method, product)
-    if not rule.listens:
-        return {method: follow(pipeline, method, method, product, "none", 0)}
-    own = follow(pipeline, method, method, product, kinds[0], len(pipeline.data.truth["drifts"]))
-    found = {method: own}
-    for kind in kinds[1:]:
-        name = f"{kind} events/{method}"
-        found[name] = follow(pipeline, name, method, product, kind, len(own.alarms))
-    return found
 
 
 def as_tasks(pipeline: Pipeline, products: dict[str, Product], result: dict[str, Any]) -> list[Score]:

@@ -12,15 +12,14 @@ from omegaconf import DictConfig
 
 from metarun import build, smoke
 from metarun.contest import normalised
-from metarun.contest_rows import rows_of
 from metarun.cost import model_facts
 from metarun.evaluate import Judge
-from metarun.following import Followed
+from metarun.following import Followed, everyone
 from metarun.manifest import FORMAT
 from metarun.metrics import continual
-from metarun.pipeline import Pipeline, Product
+from metarun.pipeline import Pipeline
 from metarun.report import sequence_plot, summary
-from metarun.results import SUMMARY, Score, finite, rows, save_scores, write_csv, write_json, write_jsonl
+from metarun.results import SUMMARY, Score, finite, rows, write_json, write_values
 from metarun.watch import Watch
 
 CELL = "seen"
@@ -33,18 +32,13 @@ def contest(
 ) -> dict[str, Any]:
     """Let every method learn the tasks one after another and write the run's results; return its summary."""
     pipeline = Pipeline(cfg, data, folder, judge, watch)
-    pretrained = pipeline.pretrain("1-pretrain", 1, None)
-    found: dict[str, Followed] = {}
-    for method in build.methods(cfg):
-        found |= rows_of(pipeline, method, Product(method, pretrained))
+    found, _ = everyone(pipeline)
     scores = [score for name, one in found.items() for score in scored(cfg, data, name, right_of(one))]
     matrices = {name: matrix(data, right_of(one)) for name, one in found.items()}
     result = assemble(pipeline, described, found, matrices, scores)
     result["seconds"] = round(time.monotonic() - began, 1)
     lines = pipeline.store.rows() + rows(scores, cfg.pipeline.rounds, "evaluate", int(cfg.seed))
-    save_scores(folder / "task_scores.npz", scores)
-    write_jsonl(folder / "metrics.jsonl", lines)
-    write_csv(folder / "metrics.csv", lines)
+    write_values(folder, scores, lines)
     write_json(folder / MATRIX, {name: np.round(r, 6).tolist() for name, r in matrices.items()})
     sequence_plot.sequence_plot(result, matrices, folder / "sequence.png")
     pipeline.watch.described(model_facts(pipeline))

@@ -25,10 +25,8 @@ from metarun.results import (
     finite,
     reported,
     rows,
-    save_scores,
-    write_csv,
     write_json,
-    write_jsonl,
+    write_values,
 )  # fmt: skip
 from metarun.stages.loop import fit
 from metarun.stages.passes import METRICS, Pass
@@ -64,9 +62,7 @@ def contest(
         params = found[method]["point"] if method in found else None
         group = [score for score in scores if score.method == method]
         lines += rows(group, 1, EVALUATE, int(cfg.seed), params, len(stream))
-    save_scores(folder / "task_scores.npz", scores)
-    write_jsonl(folder / "metrics.jsonl", lines)
-    write_csv(folder / "metrics.csv", lines)
+    write_values(folder, scores, lines)
     block_plot.block_plot(result, folder / "error_over_time.png")
     # A rule over a stream has tables instead of a model, and learns from every rating of it.
     watch.described({"parameters": None, "learned": {}, "labels": len(stream.user)})

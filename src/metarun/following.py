@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
 
-from metarun import events
+from metarun import build, events
 from metarun.errors import MetarunError
 from metarun.pipeline import Pipeline, Product
 from metarun.rule import Rule, State
@@ -47,6 +47,49 @@ def key_of(name: str) -> str:
     return f"follow-{name.replace('/', '-').replace(' ', '-')}"
 
 
+def everyone(pipeline: Pipeline) -> tuple[dict[str, Followed], dict[str, Product]]:
+    """Let every method of a run follow the stream from the pretrained model; return what each left, and started with.
+
+    Raises:
+        MetarunError: a rule that listens would be told events that there are none of, before anything is followed.
+    """
+    methods = build.methods(pipeline.cfg)
+    check_events(pipeline, methods)
+    pretrained = pipeline.pretrain("1-pretrain", 1, None)
+    found: dict[str, Followed] = {}
+    products: dict[str, Product] = {}
+    for method in methods:
+        product = Product(method, pretrained)
+        if method.startswith("meta/"):
+            product = pipeline.stage(f"own-{method.replace('/', '-')}", method, 1, pretrained, None)
+        found |= rows_of(pipeline, method, product)
+        products[method] = product
+    return found, products
+
+
+def check_events(pipeline: Pipeline, methods: list[str]) -> None:
+    """Raise MetarunError for events that cannot be told: drift that is not known, a detector without its package."""
+    cfg, data = pipeline.cfg, pipeline.data
+    model = build.model(cfg, data.spec)
+    if any(build.rule(cfg, method, model).listens for method in methods):
+        for kind in cfg.evaluate.events:
+            events.told(kind, 0, 1, drifts=data.truth["drifts"], number=0, detector=cfg.evaluate.detector, seed=0)
+
+
+def rows_of(pipeline: Pipeline, method: str, product: Product) -> dict[str, Followed]:
+    """Return the rows of the table that a method has: its own, and as controls the same with other events."""
+    kinds = list(pipeline.cfg.evaluate.events)
+    rule = pipeline.ready(method, product)
+    if not rule.listens:
+        return {method: follow(pipeline, method, method, product, "none", 0)}
+    own = follow(pipeline, method, method, product, kinds[0], len(pipeline.data.truth["drifts"]))
+    found = {method: own}
+    for kind in kinds[1:]:
+        name = f"{kind} events/{method}"
+        found[name] = follow(pipeline, name, method, product, kind, len(own.alarms))
+    return found
+
+
 def follow(pipeline: Pipeline, name: str, method: str, product: Product, kind: str, number: int) -> Followed:
     """Let a method follow the stream; `kind`, `number`: of the events that it is told, if it listens."""
     rounds = pipeline.cfg.pipeline.rounds if closes(pipeline, name, method) else 1
@@ -66,8 +109,6 @@ def follow(pipeline: Pipeline, name: str, method: str, product: Product, kind: s
 
 def closes(pipeline: Pipeline, name: str, method: str) -> bool:
     """Return whether the meta stage learns between the rounds of a method: of what goes before it in the chain."""
-    from metarun import build
-
     chain = build.strategies(pipeline.cfg)
     family = method.split("/")[0]
     own = name == method and method in chain and family in ("online", "adaptive")
@@ -130,8 +171,6 @@ def cpu_leaves(state: State) -> list[Tensor]:
 
 def learned(pipeline: Pipeline, place: int, method: str, product: Product, rule: Rule, leaves: list[Tensor]) -> Product:
     """Return the product after the meta stage of a round: it starts from what the method's state stands for."""
-    from metarun import build
-
     meta = next(name for name in build.strategies(pipeline.cfg) if name.startswith("meta/"))
     with torch.no_grad():
         state = tree_unflatten(leaves, tree_structure(rule.init(pipeline.data.context())))

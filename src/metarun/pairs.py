@@ -11,6 +11,7 @@ from metarun.errors import MetarunError
 
 ROWS_IN_TIME = "rows in time"
 IN_ORDER = "rows in order"
+EXAMINED = "exams"
 RETRAINED = "baseline/retrained"
 KNOWN = {"warm_80_20": ("users", "cold"), "recbole": ("users", "cold"), "images": ("classes", "seeded")}
 """Splits without unseen tasks: what they have not, and the split that has it."""
@@ -34,17 +35,7 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
     check_passes(cfg, strategies)
     check_ranking(cfg, strategies)
     check_devices(cfg)
-    if split == "images" and {"pretrain/autoencoder", "pretrain/masked", "pretrain/simclr"} & set(cfg.composed.options):
-        raise MetarunError(
-            "dataset.split=images judges the classifier of pretraining, which pretraining without labels has not: use "
-            "pretrain=supervised, or dataset.split=seeded"
-        )
-    labels = OmegaConf.select(cfg, "dataset.label_share")
-    if labels is not None and labels < 1 and split != "images":
-        raise MetarunError(
-            f"dataset.label_share={labels} is a share of the images whose classes pretraining learns, and "
-            f"dataset.split={split} is judged on other classes: use dataset.split=images, or dataset.label_share=1"
-        )
+    check_labels(cfg)
     if split in KNOWN and strategies:
         raise MetarunError(
             f"dataset.split={split} has no unseen {KNOWN[split][0]} to adapt to, so strategy={','.join(strategies)} "
@@ -67,6 +58,22 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
                 f"{key}={moves} adapts the rows of a whole task, which a stream does not know in advance: use "
                 f"{key}=head" + ("" if family in ("online", "adaptive") else ", or evaluate.prequential=false")
             )
+
+
+def check_labels(cfg: DictConfig) -> None:
+    """Raise MetarunError where labels of known classes are to be judged, or to be few, and play no part."""
+    split, labels = OmegaConf.select(cfg, "dataset.split"), OmegaConf.select(cfg, "dataset.label_share")
+    pretrain = next((name for name in cfg.composed.options if name.startswith("pretrain/")), None)
+    if split == "images" and pretrain and "classifier" not in offered(pretrain):
+        raise MetarunError(
+            f"dataset.split=images judges the classifier of pretraining, which {pretrain.replace('/', '=')} does not "
+            "learn: use pretrain=supervised, or dataset.split=seeded"
+        )
+    if labels is not None and labels < 1 and split != "images":
+        raise MetarunError(
+            f"dataset.label_share={labels} is a share of the images whose classes pretraining learns, and "
+            f"dataset.split={split} is judged on other classes: use dataset.split=images, or dataset.label_share=1"
+        )
 
 
 def check_rows(cfg: DictConfig, strategies: Sequence[str]) -> None:
@@ -104,7 +111,7 @@ def of_arrays(cfg: DictConfig) -> bool:
 
 def check_sequence(cfg: DictConfig) -> None:
     """Raise MetarunError where a sequence of tasks would not be examined at the end of each."""
-    if "dataset/sequence" not in cfg.composed.options:
+    if not any(EXAMINED in offered(name) for name in cfg.composed.options if name.startswith("dataset/")):
         return
     wanted = {"evaluate.delay": 0, "pipeline.rounds": 1, "evaluate.metric": "accuracy"}
     for key, value in wanted.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from metarun import build, ranks, smoke
 from metarun.evaluate import Judge
-from metarun.pretraining.probing import Look, Worth
-from metarun.results import KEYS
+from metarun.limits import used_up
+from metarun.pretraining.probing import Look, look_rows, told
 from metarun.rule import Batch, Rule
 from metarun.stages.curve import Point, rows
 from metarun.stages.fold import Online, Plan, Transfer, pooled, since
@@ -52,7 +53,6 @@ class Pipeline:
     notes: list[str] = field(default_factory=list)
     used: dict[str, tuple[int, float]] = field(default_factory=dict)  # steps and seconds of every stage
     curve: list[Point] = field(default_factory=list)  # of the stage that ran last
-    looks: list[dict[str, Any]] = field(default_factory=list)  # what its features were worth on the way, as metrics
 
     def __post_init__(self) -> None:
         self.store = Store(self.folder / "checkpoints")
@@ -108,17 +108,8 @@ class Pipeline:
 
     def spent(self, number: int, rounds: list[Product]) -> bool:
         """Return whether time, steps or patience are used up before a round, and note which."""
-        limits = self.cfg.pipeline
-        values = [product.value for product in rounds]
-        why = None
-        if limits.max_minutes is not None and self.seconds >= 60 * limits.max_minutes:
-            why = f"pipeline.max_minutes={limits.max_minutes}"
-        elif limits.max_steps is not None and self.steps >= limits.max_steps:
-            why = f"pipeline.max_steps={limits.max_steps}"
-        elif limits.patience is not None and len(values) - 1 - values.index(min(values)) >= limits.patience:
-            why = f"pipeline.patience={limits.patience}"
-        if why:
-            self.notes.append(f"stopped before round {number}: {why}")
+        why = used_up(self.cfg.pipeline, self.seconds, self.steps, [product.value for product in rounds])
+        self.notes += [f"stopped before round {number}: {why}"] if why else []
         return why is not None
 
     def pretrain(self, key: str, number: int, current: Tensors | None) -> Tensors:
@@ -144,33 +135,20 @@ class Pipeline:
 
         def left(seconds: float, looks: list[Look] | None = None) -> dict[str, Any]:
             task.finish(source.users())
-            known = task.known(self.data.known_context()).detach()
-            content = {"model": cpu(model.state_dict()), "users": known}
-            self.looked(looks or [], key, number)
-            return self.finish(key, number, "pretrain", content, steps, seconds, None)
+            users = task.known(self.data.known_context()).detach()
+            content = {"model": cpu(model.state_dict()), "users": users}
+            if looks:
+                self.watch.say(f"{key}, {told(looks)}")
+            more = look_rows(looks or [], number, key, int(self.cfg.seed))
+            return self.finish(key, number, "pretrain", content, steps, seconds, None, more)
 
         if sweeps:
-            solved = Sweeps(task)
-            return ranks.shared(lambda: left(self.fit(solved, lambda _: source, steps, key, name, clip=None)))
+            return ranks.shared(lambda: left(self.fit(Sweeps(task), lambda _: source, steps, key, name, clip=None)))
         there = source.to(ranks.device(self.cfg.trainer))
         stage = Pretrain(task, steps, int(self.cfg.seed), self.data.labelled())
         seconds = self.fit(stage, there.batch, steps, key, name, clip=None)
         stage.look()
         return ranks.shared(lambda: left(seconds, stage.looks))
-
-    def looked(self, looks: list[Look], key: str, number: int) -> None:
-        """Say what the frozen features were worth before pretraining and after it, and keep all of it."""
-        self.looks = [
-            dict.fromkeys(KEYS) | {"round": number, "stage": key, "split": "validation", "protocol": "frozen features",
-                                   "method": "pretrain", "step": step, "metric": metric, "value": value,
-                                   "seed": int(self.cfg.seed)}
-            for step, *values in looks for metric, value in zip(Worth._fields, values, strict=True)
-        ]  # fmt: skip
-        if looks:
-            told = (
-                f"{n.replace('_', ' ')} {looks[0][i]:.3f} -> {looks[-1][i]:.3f}" for i, n in enumerate(Worth._fields, 1)
-            )
-            self.watch.say(f"{key}, frozen features on validation classes, untrained -> pretrained: {', '.join(told)}")
 
     def retrained(self) -> Tensors:
         """Return what pretraining from scratch makes of all rows so far, done again after each round."""
@@ -295,9 +273,10 @@ class Pipeline:
         return seconds
 
     def finish(
-        self, key: str, number: int, method: str, content: Any, steps: int, seconds: float, value: float | None
-    ) -> dict[str, Any]:
-        """Keep what a stage leaves, with its curve and its line of metrics."""
+        self, key: str, number: int, method: str, content: Any, steps: int, seconds: float, value: float | None,
+        more: Sequence[dict[str, Any]] = (),
+    ) -> dict[str, Any]:  # fmt: skip
+        """Keep what a stage leaves, with its curve and its line of metrics, and more of them."""
         users, cell = None if value is None else self.judge.validation_users(), (self.judge.cells or ["user-cold"])[0]
         row = {
             "round": number, "stage": key, "split": "validation", "protocol": self.judge.protocol.name,
@@ -308,9 +287,7 @@ class Pipeline:
         kept: dict[str, Any] = {**content, "steps": steps, "seconds": seconds, "config": self.plain}
         if row["value"] is not None:
             self.watch.validated(key, steps, self.judge.metric, row["value"])
-        curve = rows(self.curve, number, key, method, int(self.cfg.seed))
-        self.store.save(key, kept, [*curve, *self.looks, row])
-        self.looks = []
+        self.store.save(key, kept, [*rows(self.curve, number, key, method, int(self.cfg.seed)), *more, row])
         self.watch.say(f"{key} ({method}): {steps} steps in {seconds:.1f} s{self.judge.told(value, ', validation ')}")
         return kept
 

@@ -163,6 +163,13 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     atomic.write_text(path, text.getvalue())
 
 
+def write_values(folder: Path, scores: Iterable[Score], lines: Sequence[Mapping[str, Any]]) -> None:
+    """Write what a run is compared by: the scores of every task, and the lines of metrics in both forms."""
+    save_scores(folder / "task_scores.npz", scores)
+    write_jsonl(folder / "metrics.jsonl", lines)
+    write_csv(folder / "metrics.csv", lines)
+
+
 def read_json(path: Path) -> Any:
     """Return what `write_json` wrote; raises MetarunError for a file that is missing or cut short."""
     try:

@@ -6,11 +6,13 @@ Alain and Bengio, "Understanding intermediate layers using linear classifier pro
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
+
+from metarun.results import KEYS
 
 NEIGHBOURS = 5
 BLOCK = 512
@@ -63,3 +65,21 @@ def neighbours(x: Tensor, y: Tensor, asked: Tensor, classes: int) -> Tensor:
     near, place = (asked @ x.mT).topk(min(NEIGHBOURS, len(x)), 1)
     votes: Tensor = (one_hot(y[place], classes) * (1 + near)[..., None]).sum(1)
     return votes.argmax(1)
+
+
+def told(looks: list[Look]) -> str:
+    """Return in words what features were worth at the first look and at the last."""
+    (_, *first), (_, *last) = looks[0], looks[-1]
+    named = zip(Worth._fields, first, last, strict=True)
+    found = ", ".join(f"{name.replace('_', ' ')} {a:.3f} -> {b:.3f}" for name, a, b in named)
+    return f"frozen features on validation classes, untrained -> pretrained: {found}"
+
+
+def look_rows(looks: list[Look], number: int, key: str, seed: int) -> list[dict[str, Any]]:
+    """Return all looks as lines of metrics, of a round and a stage."""
+    same = {"round": number, "stage": key, "split": "validation", "protocol": "frozen features", "method": "pretrain"}
+    return [
+        dict.fromkeys(KEYS) | same | {"step": step, "metric": metric, "value": value, "seed": seed}
+        for step, *values in looks
+        for metric, value in zip(Worth._fields, values, strict=True)
+    ]

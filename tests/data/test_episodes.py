@@ -134,7 +134,7 @@ def test_every_class_of_an_episode_has_its_own_turn() -> None:
     assert len(mirrored.classes("train")) == 4 * 13
     assert len(mirrored.classes("test")) == 2 * 4
     kinds = mirrored.classes("train").reshape(4, 13)[:, 0]
-    upright, turned, flipped, both = mirrored.bank.images(kinds, torch.zeros(4, dtype=torch.int64))
+    upright, turned, flipped, both = mirrored.bank.taken(kinds, torch.zeros(4, dtype=torch.int64))
     assert torch.equal(turned, torch.rot90(upright, 1, (-2, -1)))
     assert torch.equal(flipped, upright.flip(-1))
     assert torch.equal(both, torch.rot90(flipped, 1, (-2, -1)))
@@ -155,13 +155,13 @@ def test_training_episodes_draw_ways_and_shots_and_rows_that_are_not_there_are_m
 
 def test_a_batch_costs_its_own_images_however_many_classes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
-    real = Bank.images
+    real = Bank.taken
 
     def counted(self: Bank, which: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         sizes.append(which.numel())
         return real(self, which, place)
 
-    monkeypatch.setattr(Bank, "images", counted)
+    monkeypatch.setattr(Bank, "taken", counted)
     for classes in (20, 200):
         Toy(labelled(classes)).train_tasks(1, 1, seed=0).batch(torch.arange(8))
     assert sizes[:2] == sizes[2:] == [8 * 3 * 2, 8 * 3 * 2]

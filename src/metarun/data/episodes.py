@@ -1,4 +1,4 @@
-"""N-way K-shot episodes from labelled images: a task is a pure function of (seed, name, index), whatever it costs.
+"""N-way K-shot episodes from labelled rows: a task is a pure function of (seed, name, index), whatever it costs.
 
 Vinyals et al., "Matching networks for one shot learning", NIPS 2016. Shapes: T tasks, W ways, K shots.
 """
@@ -39,24 +39,24 @@ def distinct(key: Tensor, limit: Tensor, number: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Bank:
-    """All images by class; a class may be another one turned by quarter turns."""
+    """All rows by class; a class of images may be another one turned by quarter turns."""
 
-    pixels: Tensor  # (N, channels, height, width) uint8
-    rows: Tensor  # (N,) image numbers by class
+    inputs: Tensor  # (N, ...); images uint8 (N, channels, height, width)
+    rows: Tensor  # (N,) row numbers by class
     start: Tensor  # (classes,) first place of a class in rows
     count: Tensor  # (classes,)
     turns: Tensor  # (classes,) quarter turns, 4 more where mirrored before
     descriptions: Tensor | None  # (classes, A)
 
     def to(self, device: torch.device) -> Bank:
-        """Return the same images on a device."""
+        """Return the same rows on a device."""
         moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
         return Bank(**{"descriptions": None, **moved})
 
-    def images(self, which: Tensor, place: Tensor) -> Tensor:
-        """Return images (..., channels, height, width) of classes (...) at places (...) among those of the class."""
+    def taken(self, which: Tensor, place: Tensor) -> Tensor:
+        """Return rows (..., *shape) of classes (...) at places (...) among those of the class."""
         row = self.rows[self.start[which] + place]
-        found = self.pixels[row]
+        found = self.inputs[row]
         turned = self.turns[which]
         for turn in range(1, 2 * MIRRORED) if bool(self.turns.any()) else ():
             mine = turned == turn
@@ -133,11 +133,11 @@ class Episodes(Numbered):
         return torch.cat([values, values.new_zeros(len(values), missing, *values.shape[2:])], 1) if missing else values
 
     def rows(self, which: Tensor, place: Tensor, exists: Tensor, key: Tensor) -> Batch:
-        """Return the batch of K images (T, W, K) of each class, class by class within a shot; key (T,)."""
+        """Return the batch of K rows (T, W, K) of each class, class by class within a shot; key (T,)."""
         ways, shots = place.shape[1:]
         place = place.mT.flatten(1)
         mask = exists.expand(len(place), shots, ways).flatten(1).float()
-        x = self.bank.images(which.repeat(1, shots), place)
+        x = self.bank.taken(which.repeat(1, shots), place)
         if self.affine:
             own = combine(9, key[:, None], torch.arange(ways * shots, device=place.device))
             x = affine(x.flatten(0, 1), own.flatten(), self.affine).reshape(x.shape)

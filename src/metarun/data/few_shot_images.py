@@ -1,71 +1,40 @@
-"""Labelled images seen two ways: images to pretrain on, N-way K-shot episodes of classes that training never saw."""
+"""Labelled images as few-shot classes: a class may be turned or mirrored to give another one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from metarun.data.episodes import MIRRORED, Bank, Episodes
-from metarun.data.episodic import Episodic
-from metarun.data.image_source import ImageSource, KnownImages
+from metarun.data.episodes import MIRRORED
+from metarun.data.few_shot import FewShot
 from metarun.data.images import Images
-from metarun.data.images.shares import places, share
-from metarun.data.images.splits import SHARES, class_split
-from metarun.data.split import hashed
-from metarun.errors import MetarunError
-from metarun.metrics.episodic import accuracy, log_loss
-from metarun.model import Spec
-from metarun.pretraining.probing import Labelled
-from metarun.protocols.labels import Metric
 
 IMAGES = "images"
 """The split by images instead of classes: all classes are known, and held-out images are classified."""
-HELD_OUT = 0.2
-LABELLED = (5, 1000)
-"""Images of each class that a probe of features is fitted on while they are trained, and how many it is asked about."""
 
 
-class FewShotImages(Episodic):
-    """Classes are split into training, validation and test; with `split="images"` the images of every class are.
+class FewShotImages(FewShot):
+    """`rotations`: degrees by which a class is turned to give another class, in the same part as the class itself.
 
-    `rotations`: degrees by which a class is turned to give another class, in the same part as the class itself; where
-    images are split, none is turned.
+    Where images are split instead of classes, none is turned.
     """
 
-    shares: Sequence[float] = SHARES
-    """Of the classes, for training, validation and test under split=seeded."""
-
-    fewer = "lower it, or choose another dataset.split"
+    row = "image"
 
     def __init__(
         self,
         split: str,
-        split_seed: int,
-        ways: list[int],
-        supports: list[int],
-        queries: int,
-        train_ways: list[int] | None,
-        train_shots: list[int] | None,
-        train_queries: int | None,
-        test_tasks: int,
         rotations: list[int],
         train_rotations: list[int] | None,
         train_mirrored: bool,
         train_affine: float,
-        label_share: float = 1.0,
+        **view: Any,
     ) -> None:
-        """train_ways, train_shots, train_queries, train_rotations: of training, None for those that are judged.
+        """train_rotations: of training, None for those that are judged; view: what all labelled rows are asked for.
 
         train_mirrored: training classes are there a second time, mirrored, as further classes. train_affine: how much
-        training images are turned, sheared, stretched and moved at random. label_share: of the images of every class
-        that are not held out, those with a label; pretraining sees no others, in as many steps as for all.
+        training images are turned, sheared, stretched and moved at random.
         """
-        super().__init__(supports, queries, test_tasks)
-        self.split, self.split_seed = split, split_seed
+        super().__init__(split, **view)
         self.rotations = {degrees // 90 for degrees in rotations}
         self.train_rotations = {degrees // 90 for degrees in train_rotations or rotations}
         if train_mirrored:
@@ -73,197 +42,14 @@ class FewShotImages(Episodic):
         if split == IMAGES:  # a held-out image of a known class stands upright
             self.rotations = self.train_rotations = {0}
         self.turns = sorted(self.rotations | self.train_rotations)
-        self.train_affine, self.label_share = train_affine, label_share
-        self.ways = list(dict.fromkeys(ways))
-        self.train_ways = sorted(set(train_ways or ways))
-        self.train_shots, self.train_queries = sorted(set(train_shots or self.supports)), train_queries or queries
-        self.cells = [] if split == IMAGES else [f"{way}-way" for way in self.ways]
-        self.cold = bool(self.cells)
-        self.unit = "episodes" if self.cold else "images"
+        self.train_affine = train_affine
 
-    def read(self) -> Images:
-        """Return the images."""
-        raise NotImplementedError
+    def turned(self, part: str) -> set[int]:
+        """Return the turns of a part."""
+        return self.train_rotations if part == "train" else self.rotations
 
-    @cached_property
-    def parts(self) -> dict[str, list[int]]:
-        """The classes (numbers) of "train", "validation" and "test"; all train where images are held out."""
-        if self.split == IMAGES:
-            return {"train": list(range(len(self.images.classes))), "validation": [], "test": []}
-        return class_split(self.images, self.split, self.split_seed, self.shares)
-
-    @cached_property
+    @property
     def images(self) -> Images:
-        """The images, read once."""
-        return self.read()
-
-    @cached_property
-    def bank(self) -> Bank:
-        """The images by class; class c under the r-th of `turns` is number r * classes + c."""
-        label = self.images.label
-        order = np.argsort(label, kind="stable")
-        count = np.bincount(label, minlength=len(self.images.classes))
-        start, again = np.cumsum(count) - count, len(self.turns)
-        known = self.images.descriptions
-        described = None
-        if known is not None:
-            turned = (
-                np.repeat(np.eye(again, dtype=np.float32), len(count), 0) if again > 1 else np.zeros((len(count), 0))
-            )
-            described = torch.from_numpy(np.hstack([np.tile(known, (again, 1)), turned]).astype(np.float32))
-        return Bank(
-            torch.from_numpy(self.images.pixels),
-            torch.from_numpy(order),
-            torch.from_numpy(np.tile(start, again)),
-            torch.from_numpy(np.tile(count, again)),
-            torch.tensor(self.turns).repeat_interleave(len(count)),
-            described,
-        )
-
-    def classes(self, part: str) -> Tensor:
-        """Return the class numbers of a part, turned ones included."""
-        known = torch.tensor(self.parts[part], dtype=torch.int64)
-        turned = self.train_rotations if part == "train" else self.rotations
-        places = [place for place, turn in enumerate(self.turns) if turn in turned]
-        return torch.cat([known + place * len(self.images.classes) for place in places])
-
-    @cached_property
-    def trained(self) -> Tensor:
-        """The class numbers that training sees."""
-        return self.classes("train")
-
-    @cached_property
-    def spec(self) -> Spec:
-        """What the model is told: the shape of an image, the most ways, the classes to pretrain on."""
-        described = self.bank.descriptions
-        return Spec(
-            outputs=max(*self.ways, *self.train_ways),
-            shape=tuple(self.images.pixels.shape[1:]),
-            classes=len(self.trained),
-            descriptions=0 if described is None else described.shape[1],
-            task="episode",
-        )
-
-    @property
-    def setting(self) -> dict[str, object]:
-        """The split and its seed, and how many of the labels there are where it is not all."""
-        few = {"label_share": self.label_share} if self.label_share < 1 else {}
-        return {"split": self.split, "split_seed": self.split_seed, **few}
-
-    @property
-    def metrics(self) -> dict[str, Metric]:
-        """Accuracy and log-loss."""
-        return {"accuracy": accuracy, "log_loss": log_loss}
-
-    def describe(self) -> dict[str, object]:
-        """Return the dataset as resolved, for the manifest."""
-        return {
-            "name": self.images.name,
-            "synthetic": False,
-            "checksum": self.images.checksum,
-            "images": len(self.images.label),
-            "classes": len(self.images.classes),
-        }
-
-    def rows(self, support: int, cell: str | None = None) -> int:
-        """Return how many support rows so many shots are."""
-        return support * self.way(cell)
-
-    def way(self, cell: str | None) -> int:
-        """Return the ways of a cell (the first if None)."""
-        return self.ways[self.cells.index(cell)] if cell else self.ways[0]
-
-    def tasks(self, split: str, cell: str | None = None) -> Episodes:
-        """Return the fixed episodes of a cell (the first if None), "validation" or "test"."""
-        way = self.way(cell)
-        return self.episodes(split, [way], self.supports, self.queries, f"{split} {way}-way", self.split_seed, True)
-
-    def train_tasks(self, round: int, slices: int, seed: int) -> Episodes:
-        """Return random episodes of the training classes, others in every round."""
-        return self.episodes(
-            "train", self.train_ways, self.train_shots, self.train_queries, f"round {round}", seed, False
-        )
-
-    def episodes(
-        self, part: str, ways: list[int], shots: list[int], queries: int, name: str, seed: int, fixed: bool
-    ) -> Episodes:
-        """Return episodes of a part; raises MetarunError where it has too few classes, or a class too few images."""
-        classes, need = self.classes(part), max(shots) + queries
-        key = "train_ways" if part == "train" else "ways"
-        if len(classes) < max(ways):
-            raise MetarunError(
-                f"dataset.{key}={max(ways)}: {self.images.name} (split {self.split}, seed {self.split_seed}) has "
-                f"{len(classes)} classes in its {part} part; {self.fewer}"
-            )
-        fewest = classes[self.bank.count[classes].argmin()]
-        if int(self.bank.count[fewest]) < need:
-            name_of = self.images.classes[int(fewest) % len(self.images.classes)]
-            raise MetarunError(
-                f"{max(shots)} shots and {queries} queries need {need} images of a class, but '{name_of}' of "
-                f"{self.images.name} has {int(self.bank.count[fewest])}: lower dataset.supports or dataset.queries"
-                + (" (dataset.train_shots, dataset.train_queries)" if part == "train" else "")
-            )
-        return Episodes(
-            self.bank, classes, ways, shots, queries,
-            outputs=self.spec.outputs, number=self.test_tasks, seed=seed, name=name, all_shots=fixed,
-            affine=self.train_affine if part == "train" else 0.0,
-        )  # fmt: skip
-
-    @cached_property
-    def held_out(self) -> np.ndarray:
-        """Which images (N,) are held out under split=images: the official ones, else a fifth of each class."""
-        if "test" in self.images.official:
-            found = np.zeros(len(self.images.label), bool)
-            found[self.images.official["test"]] = True
-            return found
-        label = self.images.label
-        count = np.bincount(label, minlength=len(self.images.classes))
-        place = places(label, hashed(self.split_seed, np.arange(len(label))))
-        picked: np.ndarray = place < np.floor(HELD_OUT * count)[label]
-        return picked
-
-    @cached_property
-    def labelled_images(self) -> np.ndarray:
-        """Which images (N,) pretraining sees under split=images: `label_share` of those that are not held out."""
-        return share(self.images.label, ~self.held_out, self.label_share, self.split_seed)
-
-    def source(self, rows: int, seed: int, round: int = 1) -> ImageSource:
-        """Return the images of the training classes, less what is held out, in batches of `rows`."""
-        bank, trained = self.bank, self.trained
-        number = torch.repeat_interleave(torch.arange(len(trained)), bank.count[trained])
-        place = torch.cat([torch.arange(int(count)) for count in bank.count[trained]])
-        if self.split == IMAGES:
-            row = bank.rows[bank.start[trained][number] + place]
-            kept = torch.from_numpy(self.labelled_images)[row].nonzero()[:, 0]
-            # An epoch is as long whatever the share: a curve over shares is about labels, not about steps.
-            kept = kept[torch.arange(int((~self.held_out).sum())) % len(kept)]
-            number, place = number[kept], place[kept]
-        return ImageSource(bank, trained, number, place, rows, seed * 1009 + round)
-
-    def labelled(self) -> Labelled | None:
-        """Return upright images of the validation classes: a few of each to fit on, and others to be right about.
-
-        None where classes are not split, for then pretraining has seen all that is not for testing.
-        """
-        if not self.parts["validation"]:
-            return None
-        label = self.images.label
-        rows = np.flatnonzero(np.isin(label, self.parts["validation"]))
-        rows = rows[np.argsort(hashed(self.split_seed, rows), kind="stable")]
-        number = np.unique(label[rows], return_inverse=True)[1]
-        shots, most = LABELLED
-        first = np.concatenate([np.flatnonzero(number == kind)[:shots] for kind in range(int(number.max()) + 1)])
-        other = np.setdiff1d(np.arange(len(rows)), first)[:most]
-        x, y = torch.from_numpy(self.images.pixels), torch.from_numpy(number)
-        return Labelled(x[rows[first]], y[first], x[rows[other]], y[other])
-
-    def warm_tasks(self, choose: bool = False) -> KnownImages | None:
-        """Return the held-out images of known classes; None where the split is by classes."""
-        if self.split != IMAGES:
-            return None
-        return KnownImages(self.bank.pixels, torch.from_numpy(self.images.label), np.flatnonzero(self.held_out))
-
-    def labels_used(self, rounds: int, repretrain: bool) -> int:
-        """Return how many labelled images training may read, turned ones counted once."""
-        known = np.isin(self.images.label, self.trained.numpy() % len(self.images.classes))
-        return int((self.labelled_images if self.split == IMAGES else known).sum())
+        """The images."""
+        found: Images = self.table
+        return found

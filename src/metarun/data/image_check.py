@@ -46,7 +46,7 @@ def _classes(data: FewShotImages, split: str) -> str:
 def _held_out(data: FewShotImages) -> str:
     held, all_images = int(data.held_out.sum()), len(data.held_out)
     whose = "the official test images" if data.images.official else f"by a hash, seed {data.split_seed}"
-    few = f", {int(data.labelled_images.sum()):,} of them with a label" if data.label_share < 1 else ""
+    few = f", {int(data.seen.sum()):,} of them with a label" if data.label_share < 1 else ""
     return f"dataset.split={IMAGES}: {all_images - held:,} images train{few}, {held:,} are held out ({whose})"
 
 

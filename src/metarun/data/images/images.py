@@ -28,6 +28,11 @@ class Images:
     official: dict[str, Rows]  # image numbers of an official split by its parts: {"train": (n,), "test": (m,)}, or {}
     descriptions: NDArray[np.float32] | None  # (classes, A) attributes of each class, None where nothing is known
 
+    @property
+    def inputs(self) -> NDArray[np.uint8]:
+        """What a model reads: the pixels."""
+        return self.pixels
+
     def rows(self, index: int) -> Rows:
         """Return the numbers (n,) of the images of a class."""
         return np.flatnonzero(self.label == index)

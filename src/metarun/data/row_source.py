@@ -1,4 +1,4 @@
-"""Images of known classes: those that pretraining sees, in batches, and those that were held out."""
+"""Rows of known classes: those that pretraining sees, in batches, and those that were held out."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from metarun.data.episodes import Bank
 from metarun.rule import Batch, Task
 
 
-class ImageSource:
-    """The images that pretraining sees; `batch(step)` is a pure function of (seed, step)."""
+class RowSource:
+    """The rows that pretraining sees; `batch(step)` is a pure function of (seed, step)."""
 
     def __init__(self, bank: Bank, classes: Tensor, number: Tensor, place: Tensor, rows: int, seed: int) -> None:
-        """number (N,): index into classes (M,), the label; place (N,): of the image within its class."""
+        """number (N,): index into classes (M,), the label; place (N,): of the row within its class."""
         self.bank, self.classes, self.number, self.place = bank, classes, number, place
         self.rows, self.seed, self.epoch = rows, seed, -1
         self.order = torch.arange(len(number))
 
-    def to(self, device: torch.device) -> ImageSource:
-        """Return the same images, kept and put together on a device; their order is the same on all."""
+    def to(self, device: torch.device) -> RowSource:
+        """Return the same rows, kept and put together on a device; their order is the same on all."""
         found = copy.copy(self)
         found.bank, found.classes = self.bank.to(device), self.classes.to(device)
         found.number, found.place, found.epoch = self.number.to(device), self.place.to(device), -1
@@ -34,7 +34,7 @@ class ImageSource:
         return -(-len(self.number) // self.rows)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        """Return (row (B,), images (B, channels, height, width) uint8, label (B,), nothing)."""
+        """Return (row (B,), inputs (B, ...), label (B,), nothing)."""
         epoch, part = divmod(step, len(self))
         if epoch != self.epoch:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
@@ -42,33 +42,33 @@ class ImageSource:
             self.epoch = epoch
         row = self.order[part * self.rows : (part + 1) * self.rows]
         label = self.number[row]
-        return row, self.bank.images(self.classes[label], self.place[row]), label, {}
+        return row, self.bank.taken(self.classes[label], self.place[row]), label, {}
 
     def labels(self) -> Tensor:
         """Return all labels (N,)."""
         return self.number
 
     def users(self) -> Tensor:
-        """Return nothing: an image is nobody's."""
+        """Return nothing: a row is nobody's."""
         return torch.zeros(0, dtype=torch.int64)
 
 
-class KnownImages:
-    """Held-out images as tasks of one query each, without support: the classifier that pretraining found is judged."""
+class KnownRows:
+    """Held-out rows as tasks of one query each, without support: the classifier that pretraining found is judged."""
 
     support = 0
 
-    def __init__(self, pixels: Tensor, label: Tensor, held_out: NDArray[np.int64]) -> None:
-        self.pixels, self.label, self.user = pixels, label, torch.from_numpy(held_out)
+    def __init__(self, inputs: Tensor, label: Tensor, held_out: NDArray[np.int64]) -> None:
+        self.inputs, self.label, self.user = inputs, label, torch.from_numpy(held_out)
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Number of rows."""
         return len(self.user)
 
     def batch(self, indices: Tensor) -> Task:
-        """Return the tasks (T,) of these images."""
+        """Return the tasks (T,) of these rows."""
         row = self.user[indices]
-        x, y, one = self.pixels[row][:, None], self.label[row][:, None], torch.ones(len(row), 1)
+        x, y, one = self.inputs[row][:, None], self.label[row][:, None], torch.ones(len(row), 1)
         event = torch.zeros(len(row), dtype=torch.int64)
         nothing = Batch(x, torch.zeros_like(y), torch.zeros_like(one), torch.zeros_like(one), event)
         return Task({"key": torch.zeros_like(row)}, nothing, Batch(x, y, one, one, event))

@@ -16,7 +16,7 @@ RETRAINED = "baseline/retrained"
 KNOWN = {"warm_80_20": ("users", "cold"), "recbole": ("users", "cold"), "images": ("classes", "seeded")}
 """Splits without unseen tasks: what they have not, and the split that has it."""
 METRICS = {
-    "classes": ("accuracy", "log_loss"),
+    "classes": ("accuracy", "log_loss", "auroc"),
     "functions": ("squared_error", "absolute_error"),
     "ratings": ("rmse", "mae"),
 }

@@ -13,14 +13,63 @@ from metarun.data.episodes import Bank
 from metarun.rule import Batch, Task
 
 
-class RowSource:
-    """The rows that pretraining sees; `batch(step)` is a pure function of (seed, step)."""
+class Shuffled:
+    """Numbers of rows in batches, an epoch in an order of its own: a pure function of (seed, step)."""
+
+    def __init__(self, number: int, rows: int, seed: int) -> None:
+        self.total, self.rows, self.seed, self.epoch = number, rows, seed, -1
+        self.order = torch.arange(number)
+
+    def __len__(self) -> int:
+        """Steps per epoch; a last, shorter batch counts."""
+        return -(-self.total // self.rows)
+
+    def drawn(self, step: int, device: torch.device) -> Tensor:
+        """Return the numbers (B,) of the rows of a batch."""
+        epoch, part = divmod(step, len(self))
+        if epoch != self.epoch:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            self.order, self.epoch = torch.randperm(self.total, generator=generator).to(device), epoch
+        return self.order[part * self.rows : (part + 1) * self.rows]
+
+    def users(self) -> Tensor:
+        """Return nothing: a row is nobody's."""
+        return torch.zeros(0, dtype=torch.int64)
+
+
+class PlainSource(Shuffled):
+    """Some rows of a table, as they are."""
+
+    def __init__(self, inputs: Tensor, label: Tensor, kept: Tensor, rows: int, seed: int, round: int) -> None:
+        """inputs (N, ...), label (N,); kept (M,): the rows that pretraining sees."""
+        super().__init__(len(kept), rows, seed * 1009 + round)
+        self.inputs, self.label, self.kept = inputs, label, kept
+
+    def to(self, device: torch.device) -> PlainSource:
+        """Return the same rows, kept and put together on a device; their order is the same on all."""
+        found = copy.copy(self)
+        found.inputs, found.label, found.kept = (x.to(device) for x in (self.inputs, self.label, self.kept))
+        found.epoch = -1
+        return found
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        """Return (row (B,), inputs (B, ...), label (B,), nothing)."""
+        place = self.drawn(step, self.kept.device)
+        row = self.kept[place]
+        return place, self.inputs[row], self.label[row], {}
+
+    def labels(self) -> Tensor:
+        """Return all labels (M,)."""
+        return self.label[self.kept]
+
+
+class RowSource(Shuffled):
+    """The rows of classes, some of which are others turned."""
 
     def __init__(self, bank: Bank, classes: Tensor, number: Tensor, place: Tensor, rows: int, seed: int) -> None:
         """number (N,): index into classes (M,), the label; place (N,): of the row within its class."""
+        super().__init__(len(number), rows, seed)
         self.bank, self.classes, self.number, self.place = bank, classes, number, place
-        self.rows, self.seed, self.epoch = rows, seed, -1
-        self.order = torch.arange(len(number))
 
     def to(self, device: torch.device) -> RowSource:
         """Return the same rows, kept and put together on a device; their order is the same on all."""
@@ -29,28 +78,15 @@ class RowSource:
         found.number, found.place, found.epoch = self.number.to(device), self.place.to(device), -1
         return found
 
-    def __len__(self) -> int:
-        """Steps per epoch; a last, shorter batch counts."""
-        return -(-len(self.number) // self.rows)
-
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
         """Return (row (B,), inputs (B, ...), label (B,), nothing)."""
-        epoch, part = divmod(step, len(self))
-        if epoch != self.epoch:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            self.order = torch.randperm(len(self.number), generator=generator).to(self.number.device)
-            self.epoch = epoch
-        row = self.order[part * self.rows : (part + 1) * self.rows]
+        row = self.drawn(step, self.number.device)
         label = self.number[row]
         return row, self.bank.taken(self.classes[label], self.place[row]), label, {}
 
     def labels(self) -> Tensor:
         """Return all labels (N,)."""
         return self.number
-
-    def users(self) -> Tensor:
-        """Return nothing: a row is nobody's."""
-        return torch.zeros(0, dtype=torch.int64)
 
 
 class KnownRows:

@@ -10,9 +10,22 @@ STYLES = {"baseline": "", "transfer": "blue", "online": "green", "adaptive": "ye
 LABELS = {
     "rmse": "RMSE", "mae": "MAE", "ndcg": "nDCG", "precision": "P", "recall": "R", "f1": "F1",
     "map": "MAP", "mrr": "MRR", "coverage": "cover", "popularity": "pop", "squared_error": "MSE",
-    "absolute_error": "MAE", "log_loss": "log-loss",
+    "absolute_error": "MAE", "log_loss": "log-loss", "auroc": "AUROC", "brier": "Brier",
 }  # fmt: skip
-HIGHER_IS_BETTER = ("ndcg", "precision", "recall", "f1", "map", "mrr", "hit", "coverage", "accuracy")
+HIGHER_IS_BETTER = (
+    "ndcg",
+    "precision",
+    "recall",
+    "f1",
+    "map",
+    "mrr",
+    "hit",
+    "coverage",
+    "accuracy",
+    "auroc",
+    "sensitivity",
+    "specificity",
+)
 ENDS = {"random": -2, "popularity": -1, "oracle": 1}
 """What frames a ranking, and where it stands: below the methods or above them."""
 ASCII = {"±": "~", "≈": "=", "·": "|", "°": "o", "→": "#", "≥": ">=", "≤": "<="}

@@ -1,0 +1,64 @@
+"""Tables as tasks: whoever trains teaches how columns are read."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarun.data.grouped import Grouped
+from metarun.data.tables.encoding import Encoding, learn
+from metarun.metrics.regression import mae, mse
+from metarun.protocols.labels import Metric, of_one
+
+
+class TableData(Grouped):
+    """Rows of numbers, categories and holes. Numbers to be predicted are standardised, and judged in their units."""
+
+    def __init__(self, **view: Any) -> None:
+        super().__init__(**view)
+        self.columns: list[str] = []
+        self.categories: list[int] = []
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """How columns are read, by the rows that training may look at."""
+        table = self.table.inputs  # read first: it says which columns are categories
+        return learn(table[self.seen], self.categories)
+
+    @cached_property
+    def inputs(self) -> Tensor:
+        """What a model reads of the rows (N, D)."""
+        return torch.from_numpy(self.encoding(self.table.inputs))
+
+    @cached_property
+    def unit_of_label(self) -> tuple[float, float]:
+        """Mean and standard deviation of the numbers to be predicted, of rows that training may look at."""
+        known = self.table.label[self.seen].astype(np.float64)
+        return float(known.mean()), float(known.std()) or 1.0
+
+    @cached_property
+    def label(self) -> Tensor:
+        """What is to be predicted, (N,)."""
+        if self.table.classes:
+            return super().label
+        mean, spread = self.unit_of_label
+        return torch.from_numpy(((self.table.label - mean) / spread).astype(np.float32))
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """Those of labelled rows; errors of numbers in the units of the table."""
+        if self.table.classes:
+            return super().metrics
+        spread = self.unit_of_label[1]
+
+        def squared(out: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+            return mse(out, y, mask) * spread**2
+
+        def absolute(out: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+            return mae(out, y, mask) * spread
+
+        return {"squared_error": of_one(squared), "absolute_error": of_one(absolute)}

@@ -1,0 +1,1 @@
+"""Tables of people and things: numbers, categories and holes, which a model reads as numbers."""

@@ -1,0 +1,48 @@
+"""The user's own table as a dataset of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from metarun.data.labelled import LabelledRows
+from metarun.data.table_data import TableData
+from metarun.data.tables import own
+from metarun.data.tabular import open_table
+from metarun.errors import MetarunError
+
+
+class TableCsv(TableData):
+    """A table (.csv, .tsv, .txt, also .gz, or .parquet) with a target and perhaps a column of groups."""
+
+    def __init__(
+        self,
+        path: str | None,
+        target: str,
+        labels: str,
+        group: str | None,
+        features: list[str] | None,
+        separator: str,
+        encoding: str,
+        columns: list[str] | None,
+        **view: Any,
+    ) -> None:
+        """labels: "classes" or "numbers"; see `own.chosen`; view: what every set of groups is asked for."""
+        super().__init__(**view)
+        self.path, self.target, self.kinds, self.group, self.features = path, target, labels, group, features
+        self.text = (separator, encoding, columns)
+        self.kind = group or "sample"
+        self.cells = [f"new {self.kind}"]
+        self.words: dict[str, list[str]] = {}
+
+    def read(self) -> LabelledRows:
+        """Return the rows."""
+        if not self.path:
+            raise MetarunError("dataset=table_csv: name your table, dataset.path=FILE, and its column dataset.target")
+        path = Path(self.path).expanduser()
+        table = open_table(path, "dataset.path", *self.text)
+        columns = own.chosen(table, self.target, self.group, self.features)
+        rows, self.words = own.read(path, table, columns, self.kinds == "numbers")
+        self.columns = columns.features
+        self.categories = [place for place, name in enumerate(columns.features) if name in columns.words]
+        return rows

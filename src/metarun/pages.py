@@ -37,6 +37,8 @@ _VERBS = (
         "compare runs (a folder, latest, an experiment, a run id): seeds averaged, paired; --html FILE for a page",
     ),
     ("recommend RUN --ratings my.csv", "what a person with these ratings (columns item,rating) would like, and why"),
+    ("predict RUN --support labelled.csv --query new.csv", "adapt to labelled rows and predict others"),
+    ("explain RUN --support labelled.csv --query new.csv", "which labelled rows moved each prediction most"),
     ("update RUN --ratings new.csv", "take in ratings that came since (columns user,item,rating), without retraining"),
 )
 EXAMPLES = (

@@ -38,6 +38,8 @@ class Adapted:
         self.name = f"{content['method']} of {content['run']}"
         self.limits = {"classes": self.outputs} if self.classifies else {}
         self.of_tables = told["arrays"]["task"] == "table"
+        self.shared = bool(told["arrays"].get("shared", False))
+        self.reading: dict[str, Any] | None = content.get("reading")
 
     def read(self, x: Tensor, target: Tensor, known: Tensor, classes: Tensor) -> Support:
         """Return what `answer` needs of rows (S, features) and targets (S, C): 1 for the class, or y and -y.
@@ -69,26 +71,33 @@ class Adapted:
         out = self.outputs_of(x, support.y.float(), asked, 0)[:, :1].double()
         return torch.cat([out, -out], 1)
 
-    def outputs_of(self, x: Tensor, y: Tensor, query: Tensor, classes: int) -> Tensor:
+    def outputs_of(self, x: Tensor, y: Tensor, query: Tensor, classes: int, known: Tensor | None = None) -> Tensor:
         """Return outputs (B, C) of query rows (B, ...) after adapting to support rows (S, ...) and labels (S,).
 
-        classes: how many of the C outputs there are.
+        classes: how many of the C outputs there are. known (T, S): which support rows count in each of T tasks, whose
+        outputs are then (T, B, C).
         """
-        context: dict[str, Any] = {"key": torch.zeros(1, dtype=torch.int64)}
+        counted = torch.ones(1, len(x)) if known is None else known
+        number = len(counted)
+        context: dict[str, Any] = {"key": torch.zeros(number, dtype=torch.int64)}
         shots = len(x)
         if self.classifies:
-            context["classes"] = (torch.arange(self.outputs) < classes).float()[None]
-            shots = int(y.bincount(minlength=classes).min())
+            context["classes"] = (torch.arange(self.outputs) < classes).float().expand(number, -1)
+            shots = shots if self.shared else int(y.bincount(minlength=classes).min())
         size = min(self.chosen, key=lambda known: (abs(known - shots), known)) if self.chosen else None
-        task = Task(context, rows(x, y), rows(query, y.new_zeros(len(query))))
+        task = Task(context, rows(x, y, counted), rows(query, y.new_zeros(len(query)), torch.ones(number, len(query))))
         with torch.no_grad(), self.rule.set(self.chosen[size] if size is not None else {}):
-            return answers(self.rule, encode(self.rule, task), True)[0, :, : max(classes, 1)]
+            out = answers(self.rule, encode(self.rule, task), True)[..., : max(classes, 1)]
+        return out[0] if known is None else out
 
 
-def rows(x: Tensor, y: Tensor) -> Batch:
-    """Return rows as a batch of one task."""
-    ones = torch.ones(1, len(x))
-    return Batch(x[None], y[None], ones, ones, torch.zeros(1, dtype=torch.int64))
+def rows(x: Tensor, y: Tensor, known: Tensor) -> Batch:
+    """Return rows (B, ...) as a batch of T tasks, in which those of known (T, B) count."""
+
+    def again(values: Tensor) -> Tensor:
+        return values.expand(len(known), *values.shape)
+
+    return Batch(again(x), again(y), known, known, torch.zeros(len(known), dtype=torch.int64))
 
 
 def load(run: str | Path, outputs: str | Path = "outputs") -> Adapted:

@@ -32,7 +32,7 @@ def write(pipeline: Pipeline, products: dict[str, Product], chosen: dict[str, An
     rule = pipeline.ready(method, products[method])
     spec, state = data.spec, rule.state_dict()
     arrays = {"shape": tuple(spec.shape), "classes": spec.classes, "descriptions": spec.descriptions, "task": spec.task,
-              "groups": dict(spec.groups)}  # fmt: skip
+              "groups": dict(spec.groups), "shared": spec.shared}  # fmt: skip
     content = {
         "format": FORMAT,
         "metarun": metarun.__version__,
@@ -58,7 +58,8 @@ def write(pipeline: Pipeline, products: dict[str, Product], chosen: dict[str, An
         store.write(Path(pipeline.folder) / ANSWERS, content | of_people(cfg, data))
     elif data.cold:
         needs = list(options.header(f"strategy/{method}").needs)
-        store.write(Path(pipeline.folder) / ARRAYS, content | {"holds": "arrays", "needs": needs})
+        more = {"holds": "arrays", "needs": needs, "reading": data.reading()}
+        store.write(Path(pipeline.folder) / ARRAYS, content | more)
 
 
 def of_people(cfg: Any, data: Recommendation) -> dict[str, Any]:

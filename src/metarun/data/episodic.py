@@ -85,6 +85,10 @@ class Episodic(pl.LightningDataModule):
         """Return held-out rows of what pretraining knows; None where there are none."""
         return None
 
+    def reading(self) -> dict[str, Any] | None:
+        """Return in plain values how rows of a file become inputs, see `answers.reading`; None for plain arrays."""
+        return None
+
     def left_out(self) -> list[str]:
         """Return what was too small to be judged, in words."""
         return []

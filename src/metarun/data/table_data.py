@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,22 @@ class TableData(Grouped):
         super().__init__(**view)
         self.columns: list[str] = []
         self.categories: list[int] = []
+
+    target = "label"
+    """The column that is predicted, in a file that a finished run is asked about."""
+    words: Mapping[str, list[str]] = MappingProxyType({})
+    """The texts that the numbers of a column of categories stand for."""
+
+    def reading(self) -> dict[str, Any]:
+        """Return how rows of a file become inputs."""
+        return {
+            "columns": list(self.columns),
+            "target": self.target,
+            "classes": list(self.table.classes),
+            "words": {name: list(texts) for name, texts in self.words.items()},
+            "unit": (0.0, 1.0) if self.table.classes else self.unit_of_label,
+            "encoding": self.encoding.plain(),
+        }
 
     @cached_property
     def encoding(self) -> Encoding:

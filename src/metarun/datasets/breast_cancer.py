@@ -10,6 +10,7 @@ from metarun.data.tables import medical
 class BreastCancer(TableData):
     """569 tumours, benign or malignant; one hospital, so rows are split."""
 
+    target = "diagnosis"
     kind = "sample"
 
     def read(self) -> LabelledRows:

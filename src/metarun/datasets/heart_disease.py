@@ -13,6 +13,7 @@ from metarun.data.tables import medical
 class HeartDisease(TableData):
     """920 people of four hospitals, each of which sees other people and leaves other holes; UCI, 1988."""
 
+    target = "diagnosis"
     kind = "hospital"
 
     def __init__(self, folder: str | None, **view: Any) -> None:

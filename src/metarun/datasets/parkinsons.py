@@ -18,7 +18,7 @@ class Parkinsons(TableData):
     def __init__(self, folder: str | None, score: str, **view: Any) -> None:
         """score: what is predicted, see `medical.SCORES`; view: what every set of groups is asked for."""
         super().__init__(**view)
-        self.folder, self.score = Path(folder) if folder else None, score
+        self.folder, self.score, self.target = Path(folder) if folder else None, score, score
 
     def read(self) -> LabelledRows:
         """Return the recordings."""

@@ -33,7 +33,6 @@ class TableCsv(TableData):
         self.text = (separator, encoding, columns)
         self.kind = group or "sample"
         self.cells = [f"new {self.kind}"]
-        self.words: dict[str, list[str]] = {}
 
     def read(self) -> LabelledRows:
         """Return the rows."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarun.data.split import hashed
 from metarun.errors import MetarunError
 from metarun.model import Model
 from metarun.rule import Batch, Rule, State, Task
@@ -30,8 +31,8 @@ class Estimator(Rule):
     x: Tensor
     y: Tensor
 
-    def __init__(self, *, model: Model, pooled: bool) -> None:
-        """pooled: whether the rows of training tasks are fitted as well."""
+    def __init__(self, *, model: Model, pooled: int) -> None:
+        """pooled: how many different rows of training tasks are fitted as well, at most."""
         super().__init__(model)
         self.pooled, self.classifies = pooled, classifies(model)
         self.register_buffer("x", torch.zeros(0, 0))
@@ -49,12 +50,13 @@ class Estimator(Rule):
 
     @torch.no_grad()
     def prepare(self, tasks: Iterator[Task]) -> None:
-        """Keep the different rows of training tasks."""
+        """Keep different rows of training tasks."""
         if not self.pooled:
             return
         found = [(part.x.flatten(2)[part.known > 0], part.y[part.known > 0]) for task in tasks for part in task[1:]]
         x, y = (torch.cat(parts) for parts in zip(*found, strict=True))
         rows = torch.unique(torch.cat([x.double(), y.double()[:, None]], 1), dim=0)
+        rows = rows[torch.from_numpy(np.argsort(hashed(0, np.arange(len(rows))), kind="stable"))[: self.pooled]]
         self.x, self.y = rows[:, :-1], rows[:, -1]
 
     def init(self, context: dict[str, Any]) -> State:

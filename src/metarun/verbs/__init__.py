@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from metarun.errors import MetarunError
-from metarun.verbs import data, listing, recommend, report, show, update
+from metarun.verbs import data, listing, predict, recommend, report, show, update
 
 app = typer.Typer(
     name="metarun",
@@ -24,6 +24,8 @@ app.add_typer(data.app, name="data")
 app.command("report")(report.report)
 app.command("recommend")(recommend.recommend)
 app.command("update")(update.update)
+app.command("predict")(predict.predict)
+app.command("explain")(predict.explain)
 
 
 def main(words: Sequence[str]) -> int:

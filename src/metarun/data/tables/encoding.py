@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Table = NDArray[np.float64]
@@ -33,6 +35,17 @@ class Encoding:
             if self.holes[column]:
                 parts.append(np.isnan(given)[:, None].astype(np.float32))
         return np.hstack(parts)
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values and tensors."""
+        arrays = {name: torch.from_numpy(getattr(self, name)) for name in ("middle", "spread", "holes")}
+        return {**arrays, "values": self.values}
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Encoding:
+        """Return the encoding from what `plain` returned."""
+        arrays = {name: plain[name].numpy() for name in ("middle", "spread", "holes")}
+        return cls(**arrays, values=plain["values"])
 
     def names(self, columns: Sequence[str]) -> list[str]:
         """Return what each number of a row is, (D,)."""

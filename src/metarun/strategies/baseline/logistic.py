@@ -11,7 +11,7 @@ from metarun.strategies.estimator import Estimator, sklearn
 class Logistic(Estimator):
     """scikit-learn's, with an L2 penalty; `strength` is the inverse of it."""
 
-    def __init__(self, *, model: Model, pooled: bool, strength: float, tune: dict[str, list[float]] | None) -> None:
+    def __init__(self, *, model: Model, pooled: int, strength: float, tune: dict[str, list[float]] | None) -> None:
         """tune: grid of `strength` that validation chooses from."""
         super().__init__(model=model, pooled=pooled)
         self.strength, self.tune = strength, tune

@@ -32,6 +32,7 @@ _VERBS = (
         "data check FOLDER --as images",
         "what a run would see in a folder of class folders, and the command that starts it",
     ),
+    ("advise DATASET", "which backbone and strategy: a small tournament on validation tasks; --budget 10m"),
     (
         "report RUN...",
         "compare runs (a folder, latest, an experiment, a run id): seeds averaged, paired; --html FILE for a page",

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from metarun.errors import MetarunError
-from metarun.verbs import data, listing, predict, recommend, report, show, update
+from metarun.verbs import advise, data, listing, predict, recommend, report, show, update
 
 app = typer.Typer(
     name="metarun",
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("advise")(advise.advise)
 app.command("list")(listing.listing)
 app.command("show")(show.show)
 app.add_typer(data.app, name="data")

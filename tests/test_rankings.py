@@ -86,7 +86,9 @@ def test_whole_runs_leave_out_only_what_needs_time() -> None:
     assert set(METHODS) - kin == {*AGAINST, *(method for chain in CHAINS.values() for method in chain), RETRAINED}
 
 
-@pytest.mark.parametrize("loss", CHAINS)
+@pytest.mark.parametrize(
+    "loss", [loss if loss == "implicit" else pytest.param(loss, marks=pytest.mark.nightly) for loss in CHAINS]
+)
 def test_whole_runs(loss: str, few_ratings: Path, tmp_path: Path) -> None:
     words = [*SMALL, *RANKS, f"objective.loss={loss}", "dataset.positive=4", "pretrain=ranking", "evaluate.rank_at=5"]
     words += [f"strategy=[{','.join(CHAINS[loss])}]", f"evaluate.against=[{','.join(AGAINST)}]", "dataset.queries=3"]

@@ -142,6 +142,7 @@ def test_a_run_killed_anywhere_ends_with_the_same_bits(begin: Begin, whole_run: 
     print(f"{len(kills)} kills, {run.steps()} of {whole.steps()} steps, {time.monotonic() - began:.0f} s")
 
 
+@pytest.mark.nightly
 def test_a_run_over_time_with_repeated_pretraining_ends_with_the_same_bits(
     begin: Begin, whole_run: Callable[..., Run]
 ) -> None:

@@ -173,12 +173,18 @@ def test_stream(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     ("name", "words", "rows"),
     [
         ("drift_table", ["--seeds", "2", "--rows", "400"], ["| recurring |", "| none |"]),
-        (
+        pytest.param(
             "trigger_table",
             ["--seeds", "2", "--rows", "250", "--every", "100"],
             ["| recurring | `adaptive/warn_swap` |", "| abrupt | `adaptive/recall` |"],
+            marks=pytest.mark.nightly,
         ),
-        ("recovery_table", ["--seeds", "2", "--rows", "3000"], ["| median rows to recover |", "| log-loss |"]),
+        pytest.param(
+            "recovery_table",
+            ["--seeds", "2", "--rows", "3000"],
+            ["| median rows to recover |", "| log-loss |"],
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_tables_over_streams(

@@ -88,7 +88,9 @@ def test_a_stream_killed_anywhere_ends_with_the_same_bits(undisturbed: Path, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["warn_swap", "recall", "surgical", "tta"])
+@pytest.mark.parametrize(
+    "name", ["warn_swap", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("recall", "surgical", "tta"))]
+)
 def test_a_rule_that_listens_is_taken_up_with_what_it_had_heard(name: str, tmp_path: Path) -> None:
     pytest.importorskip("river")
     more = [
@@ -109,7 +111,9 @@ def test_a_rule_that_listens_is_taken_up_with_what_it_had_heard(name: str, tmp_p
     assert summary["pass"]["more"][f"adaptive/{name}"]["alarms"] > 0
 
 
-@pytest.mark.parametrize("strategy", ["[adaptive/fixed_share,meta/maml]", "[online/sgd,meta/ridge]"])
+@pytest.mark.parametrize(
+    "strategy", ["[adaptive/fixed_share,meta/maml]", pytest.param("[online/sgd,meta/ridge]", marks=pytest.mark.nightly)]
+)
 def test_the_meta_stage_learns_between_rounds(strategy: str, tmp_path: Path) -> None:
     given = words(tmp_path, f"strategy={strategy}", "pipeline.rounds=3", "evaluate.against=[]")
     assert attempt(given, tmp_path) == 0

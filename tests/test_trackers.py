@@ -245,7 +245,7 @@ def test_a_missing_package_is_told_before_anything_is_trained(words: list[str], 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [[], [without_room]])
+@pytest.mark.parametrize("changes", [[], pytest.param([without_room], marks=pytest.mark.nightly)])
 def test_a_run_with_trackers_has_the_same_bits(
     changes: list[Callable[[], None]], words: list[str], tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:

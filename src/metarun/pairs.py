@@ -35,12 +35,12 @@ def check_pairs(cfg: DictConfig, strategies: Sequence[str]) -> None:
     check_passes(cfg, strategies)
     check_ranking(cfg, strategies)
     check_devices(cfg)
-    check_labels(cfg)
     if split in KNOWN and strategies:
         raise MetarunError(
             f"dataset.split={split} has no unseen {KNOWN[split][0]} to adapt to, so strategy={','.join(strategies)} "
             f"has no task: use dataset.split={KNOWN[split][1]}, or strategy=[] for pretraining alone"
         )
+    check_labels(cfg)
     if OmegaConf.select(cfg, "evaluate.prequential") and split != "time":
         raise MetarunError(
             f"evaluate.prequential=true needs an order in time, which dataset.split={split} has not: "

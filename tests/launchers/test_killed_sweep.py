@@ -76,7 +76,7 @@ def survives(home: Path, data: Path, kills: int, seed: int) -> None:
         assert len(finished) == len(set(finished)), f"a finished stage was run twice: {finished}"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_sweep_killed_twice(few_ratings: Path, tmp_path: Path) -> None:
     survives(tmp_path, few_ratings, 2, seed=1)
 

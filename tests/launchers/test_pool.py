@@ -79,7 +79,7 @@ def test_a_job_that_is_refused_says_why_in_one_line(words: list[str], capsys: Ou
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_resume_never_works_where_its_launcher_looks(words: list[str], tmp_path: Path, capsys: Out) -> None:
     for number in (1, 2):
         assert main([*POOL, *words, "resume=never"]) == 0, capsys.readouterr().err

@@ -18,25 +18,28 @@ ALONE = "+hydra.launcher.additional_parameters.exclusive=true"
 
 @pytest.fixture(scope="module")
 def disturbed(
-    cluster: Cluster, few_ratings: Path, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster, few_ratings: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[dict[str, OnCluster]]:
     """Runs under way at the same time, each disturbed in its own way as soon as it trains."""
     home = tmp_path_factory.mktemp("disturbed")
+    all_of_them = any(item.get_closest_marker("nightly") for item in request.session.items)
 
     def start(name: str, pause: float, *words: str) -> OnCluster:
         return OnCluster(cluster, home / name, few_ratings, pause, *words)
 
     # Those that are disturbed later are the slower ones, so that none has ended before its turn.
-    runs = {
-        "lost": start("lost", 0.3, ALONE),
-        "slurmd": start("slurmd", 0.7, ALONE),
-        "preempted": start("preempted", 0.3, ALONE, "hydra.launcher.partition=low"),
-        "ranks": start("ranks", 0.3, *RANKS),
-        "USR1": start("USR1", 0.8),
-        "USR2": start("USR2", 0.8),
-        "TERM": start("TERM", 0.8, "resume=never"),  # it begins twice, in one folder
-        "peer": start("peer", 0.3, ALONE, *NODES),
-    }
+    ways: dict[str, tuple[Any, ...]] = {"ranks": (0.3, *RANKS), "USR1": (0.8,)}
+    if all_of_them:
+        ways = {
+            "lost": (0.3, ALONE),
+            "slurmd": (0.7, ALONE),
+            "preempted": (0.3, ALONE, "hydra.launcher.partition=low"),
+            **ways,
+            "USR2": (0.8,),
+            "TERM": (0.8, "resume=never"),  # it begins twice, in one folder
+            "peer": (0.3, ALONE, *NODES),
+        }
+    runs = {name: start(name, *how) for name, how in ways.items()}
     for name, run in runs.items():
         run.reach(7)
         if name == "lost":
@@ -62,7 +65,9 @@ def node_of(run: OnCluster, number: int = 0) -> str:
     return run.cluster.ask("scontrol", "show", "hostnames", run.cluster.job(run.ticket())["NodeList"]).split()[number]
 
 
-@pytest.mark.parametrize("name", ["USR1", "USR2", "TERM", "preempted"])
+@pytest.mark.parametrize(
+    "name", ["USR1", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("USR2", "TERM", "preempted"))]
+)
 def test_a_job_told_to_leave_repeats_nothing(
     name: str, disturbed: dict[str, OnCluster], left_alone: dict[str, Any]
 ) -> None:
@@ -76,6 +81,7 @@ def test_a_job_told_to_leave_repeats_nothing(
     assert "saved, and back in the queue" in run.told()
 
 
+@pytest.mark.nightly
 def test_a_node_whose_slurmd_dies_loses_nothing(disturbed: dict[str, OnCluster], left_alone: dict[str, Any]) -> None:
     """Its process goes on, unseen, and keeps the one that takes its place out of the folder."""
     run = disturbed["slurmd"]
@@ -84,6 +90,7 @@ def test_a_node_whose_slurmd_dies_loses_nothing(disturbed: dict[str, OnCluster],
     assert len(run.steps()) <= STEPS + SAVE_EVERY, run.told()
 
 
+@pytest.mark.nightly
 def test_a_node_that_is_lost_costs_what_was_not_saved(
     disturbed: dict[str, OnCluster], left_alone: dict[str, Any]
 ) -> None:
@@ -95,6 +102,7 @@ def test_a_node_that_is_lost_costs_what_was_not_saved(
     assert STEPS < len(run.steps()) <= STEPS + SAVE_EVERY, run.told()
 
 
+@pytest.mark.nightly
 def test_a_run_that_loses_one_of_its_nodes_goes_back_with_what_it_has_saved(
     disturbed: dict[str, OnCluster], few_ratings: Path, tmp_path: Path
 ) -> None:

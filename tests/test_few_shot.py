@@ -165,7 +165,7 @@ def test_a_finished_run_adapts_to_plain_arrays(tmp_path: Path) -> None:
         (["evaluate=default"], "baseline/constant needs items"),
         (["backbone.norm=support", "dataset.supports=[0,1]"], "of which 0 in dataset.supports has none"),
         (["backbone.norm=query", "dataset.split=images", "strategy=[]"], "dataset.split=images has none"),
-        (["strategy=online/rls"], "strategy/online/rls needs rows in order"),
+        (["strategy=online/sgd"], "strategy/online/sgd needs stream"),
         (["backbone.norm=batch"], "not allowed, give support | query | group | none"),
         (["dataset=sinusoid"], "objective/cross_entropy needs classification"),
         (["strategy=meta/ials"], "needs interactions"),

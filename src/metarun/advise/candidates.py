@@ -87,7 +87,8 @@ def entered(words: Sequence[str]) -> list[Candidate]:
                 elif family != "meta" and pretrain == "none" and len(pretrains) > 1:
                     continue  # what adapts and does not learn has nothing to start from
                 run = (*kept, f"backbone={backbone}", f"pretrain={pretrain}")
-                run += ("strategy=[]",) if family == "baseline" else (f"strategy={strategy}",)
+                alone = ("strategy=[]", f"evaluate.against=[{strategy}]", f"evaluate.reference={strategy}")
+                run += alone if family == "baseline" else (f"strategy={strategy}",)
                 by_family[family].append(Candidate(backbone, pretrain, strategy, run))
         found += [one for one in chain(*zip_longest(*by_family.values())) if one is not None]
     if not found:

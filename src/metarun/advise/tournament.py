@@ -58,7 +58,7 @@ def hold(
         until = begun + (deadline - begun) * number / ROUNDS
         took: list[float] = []
         for entry in left:
-            expected = entry.seconds * (KEEP if number > 1 else 1) or (max(took) if took else 0.0)
+            expected = entry.seconds * (KEEP if number > 1 else 1) or (float(np.median(took)) if took else 0.0)
             if time.monotonic() + expected > (until if number < ROUNDS else deadline) and (took or number > 1):
                 continue
             found = play(entry, number, folder)

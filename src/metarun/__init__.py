@@ -8,17 +8,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from metarun.answers.api import Answers
+    from metarun.answers.rows import RowAnswers
     from metarun.estimators import MetaClassifier as MetaClassifier
     from metarun.estimators import MetaRegressor as MetaRegressor
 
 __version__ = "0.1.0"
 
 
-def load(run: str | Path, outputs: str | Path = "outputs") -> Answers:
-    """Return a finished run as an object that answers: `adapt`, `recommend`, `predict`, `save`.
+def load(run: str | Path, outputs: str | Path = "outputs") -> Answers | RowAnswers:
+    """Return a finished run as an object that answers for people, or for rows of a file: `predict`, `explain`.
 
     run: its folder, `latest`, an experiment, the start of a run's id (looked for in `outputs`), or a saved file.
     """
+    from metarun.answers.locate import of_arrays
+
+    if of_arrays(run, outputs):
+        from metarun.answers import rows
+
+        return rows.load(run, outputs)
     from metarun.answers.api import load as found  # torch is imported by those who need it
 
     return found(run, outputs)

@@ -41,6 +41,11 @@ def from_run(run: str | Path, outputs: str | Path, kind: str) -> tuple[Network |
     found = arrays.load(run, outputs)
     if found.of_tables and isinstance(found.rule, InContext):  # of any width
         return network_of(run, outputs, kind)
+    if found.shared:
+        raise MetarunError(
+            f"run={run}: {found.name} knows its own classes and columns, which arrays do not name: metarun.load(run), "
+            "or metarun predict"
+        )
     if found.classifies != (kind == "classifier"):
         other = "MetaClassifier" if found.classifies else "MetaRegressor"
         raise MetarunError(f"run={run}: {found.name} makes a {other}")

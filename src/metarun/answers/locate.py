@@ -33,6 +33,18 @@ def locate(run: str | Path, outputs: str | Path = "outputs", name: str = ANSWERS
     raise MetarunError(f"{folder} has no {name}: {_why(folder) if name == ANSWERS else ONLY_ARRAYS}")
 
 
+def of_arrays(run: str | Path, outputs: str | Path = "outputs") -> bool:
+    """Return whether a finished run answers for arrays rather than for people."""
+    path = Path(run).expanduser()
+    if path.is_file():
+        return path.name == ARRAYS
+    if (path / ANSWERS).is_file() or (path / ARRAYS).is_file():
+        return (path / ARRAYS).is_file()
+    from metarun.report.runs import find_run
+
+    return (find_run(str(path), outputs) / ARRAYS).is_file()
+
+
 def _why(folder: Path) -> str:
     """Return why a finished run has no answers."""
     try:

@@ -88,7 +88,7 @@ class GroupTasks(Numbered):
         place = torch.where(exists, torch.where(asked, 0, 1), 2).argsort(dim=-1, stable=True)
         rows = rows.gather(1, place)[:, : self.queries + self.most]
         given = (torch.arange(self.most, device=device) < size[:, None]).float()
-        context = {"key": key, "group": which}
+        context = {"key": key}
         if self.classes:
             context["classes"] = torch.ones(len(indices), self.classes, device=device)
         support, query = rows[:, self.queries :], rows[:, : self.queries]

@@ -47,14 +47,6 @@ class Encoding:
         arrays = {name: plain[name].numpy() for name in ("middle", "spread", "holes")}
         return cls(**arrays, values=plain["values"])
 
-    def names(self, columns: Sequence[str]) -> list[str]:
-        """Return what each number of a row is, (D,)."""
-        found: list[str] = []
-        for column, name in enumerate(columns):
-            found += [f"{name}={value:g}" for value in self.values[column]] if column in self.values else [name]
-            found += [f"{name} missing"] if self.holes[column] else []
-        return found
-
 
 def learn(table: Table, categories: Sequence[int]) -> Encoding:
     """Return the encoding of training rows (N, F) with nan for holes; categories: the columns of categories."""

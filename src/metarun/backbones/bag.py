@@ -1,7 +1,7 @@
 """A bag of words and of pairs of neighbours, each with a vector and a weight of its own.
 
-Joulin et al., "Bag of tricks for efficient text classification", EACL 2017 (hashed pairs); weights of words are learned
-as in Bao et al., "Few-shot text classification with distributional signatures", ICLR 2020, but without statistics.
+Joulin et al., "Bag of tricks for efficient text classification", EACL 2017 (hashed pairs); weights of words begin at their
+inverse document frequency, as in Bao et al., "Few-shot text classification with distributional signatures", ICLR 2020.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ class Bag(TextEncoder):
         """width: E = D; pairs: rows of the table that pairs of neighbours are hashed into, 0 for single tokens."""
         super().__init__(width, spec)
         self.dim = width
-        self.weights = nn.Parameter(torch.zeros(spec.vocabulary, 1))
+        rare = spec.tables.get("token", torch.ones(spec.vocabulary, 1))
+        self.weights = nn.Parameter(rare.log())
         self.pair_vectors = nn.Parameter(torch.zeros(pairs, width)) if pairs else None
 
     def encoded(self, vectors: Tensor, there: Tensor, tokens: Tensor) -> Tensor:
-        """Return the weighted mean (B, D); a weight is the exponential of what is learned, 1 at the start."""
+        """Return the weighted mean (B, D); a weight is the exponential of what is learned, at the start the rarity."""
         weight = embedding(tokens, self.weights)[..., 0].exp() * there
         if self.pair_vectors is None:
             return mean(vectors, weight)

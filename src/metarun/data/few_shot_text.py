@@ -14,7 +14,7 @@ from torch import Tensor
 from metarun.data.episodes import Bank
 from metarun.data.few_shot import FewShot
 from metarun.data.images.splits import PARTS, shuffled
-from metarun.data.tokens import Vocabulary, padded
+from metarun.data.tokens import Vocabulary, padded, rarity
 from metarun.errors import MetarunError
 from metarun.model import Spec
 
@@ -53,8 +53,9 @@ class FewShotText(FewShot):
 
     @cached_property
     def spec(self) -> Spec:
-        """What the model is told: also how many tokens there are."""
-        return replace(super().spec, vocabulary=len(self.vocabulary))
+        """What the model is told: also how many tokens there are, and how rare each is."""
+        number, trained = len(self.vocabulary), self.inputs[torch.from_numpy(self.seen)]
+        return replace(super().spec, vocabulary=number, tables={"token": rarity(trained, number)})
 
     @property
     def setting(self) -> dict[str, object]:

@@ -65,6 +65,17 @@ class Vocabulary:
         return scaled
 
 
+def rarity(tokens: Tensor, size: int) -> Tensor:
+    """Return the inverse document frequency (V, 1) of V = `size` tokens in texts (N, L), smoothed as scikit-learn's is.
+
+    Spärck Jones, "A statistical interpretation of term specificity", Journal of Documentation 28(1), 1972.
+    """
+    having = torch.zeros(size)
+    for text in tokens.split(1024):
+        having += torch.zeros(len(text), size).scatter_(1, text, 1.0).sum(0)
+    return ((1 + len(tokens)) / (1 + having)).log()[:, None] + 1
+
+
 def padded(numbers: Sequence[Sequence[int]], length: int) -> Tensor:
     """Return token numbers (N, L) of the first L = `length` tokens of each text, PADDING behind the shorter ones.
 

@@ -34,7 +34,7 @@ class TfIdf(Rule):
             import sklearn  # noqa: F401
         except ImportError as error:
             raise MetarunError("baseline/tfidf needs scikit-learn: pip install 'metarun[text]'") from error
-        model.requires_grad_(False)
+        model.backbone.requires_grad_(False)
         self.inverse_penalty, self.sublinear, self.tune = inverse_penalty, sublinear, tune
         self.register_buffer("weight", torch.ones(len(model.backbone.vectors)))
 
@@ -81,12 +81,16 @@ class TfIdf(Rule):
         if len(kinds) == 1:
             bias[kinds] = 0.0
             return {**state, "head": head, "bias": bias.clamp(min=CERTAIN)}
+        rows = self.vectors(batch.x[known])
+        # A token that no row has keeps the weight 0 under a penalty, so the few that some row has are all there is.
+        used = (rows > 0).any(0)
         fitted = LogisticRegression(C=self.inverse_penalty, max_iter=1000)
-        fitted.fit(self.vectors(batch.x[known]).cpu().numpy(), label.cpu().numpy())
+        fitted.fit(rows[:, used].cpu().numpy(), label.cpu().numpy())
         coefficient, offset = (torch.from_numpy(found).to(head) for found in (fitted.coef_, fitted.intercept_))
         if len(kinds) == 2:  # one row for both: the second class against the first
             coefficient, offset = torch.cat([-coefficient, coefficient]) / 2, torch.cat([-offset, offset]) / 2
-        head[:, kinds], bias[kinds] = coefficient.mT, offset
+        bias[kinds] = offset
+        head[:, kinds] = head.new_zeros(len(head), len(kinds)).masked_scatter(used[:, None], coefficient.mT)
         return {**state, "head": head, "bias": bias.clamp(min=CERTAIN)}
 
     def predict(self, state: State, x: Tensor) -> Tensor:

@@ -79,7 +79,9 @@ def test_the_vocabulary_is_of_training_rows_alone(tmp_path: Path) -> None:
     data = build.dataset(config.compose(words(official(tmp_path), "dataset.tokens=word", "dataset.ways=[2]")))
     known, (table, seen) = data.vocabulary.reader.get_vocab(), (data.table, data.seen)
     trained = {word for text in table.inputs[seen] for word in text.replace("_", " _ ").split()}
-    hidden = {word for text in table.inputs[~seen] for word in text.split()} - {w for t in table.inputs[seen] for w in t.split()}
+    hidden = {word for text in table.inputs[~seen] for word in text.split()} - {
+        w for t in table.inputs[seen] for w in t.split()
+    }
     assert hidden
     assert not hidden & set(known)
     assert {"please", "do"} <= trained & set(known)
@@ -192,7 +194,9 @@ def test_tfidf_is_that_of_scikit_learn(tmp_path: Path) -> None:
     assert np.allclose(out.numpy(), fitted.predict_proba(asked), atol=1e-4)
 
 
-@pytest.mark.parametrize("changed", [[], ["backbone=gru", "~backbone.width", "backbone.hidden=8", "dataset.tokens=char"]])
+@pytest.mark.parametrize(
+    "changed", [[], ["backbone=gru", "~backbone.width", "backbone.hidden=8", "dataset.tokens=char"]]
+)
 def test_a_run_from_one_command(tmp_path: Path, changed: list[str]) -> None:
     overrides = words(official(tmp_path))
     if changed:
@@ -206,7 +210,7 @@ def test_a_run_from_one_command(tmp_path: Path, changed: list[str]) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["backbone=mlp"], "dataset=clinc150"),
+        (["backbone=mlp"], "dataset/clinc150"),
         (["dataset=digits"], "text"),
         (["dataset.tokens=words"], "dataset.tokens"),
     ],

@@ -1,7 +1,7 @@
 """A bag of words and of pairs of neighbours, each with a vector and a weight of its own.
 
-Joulin et al., "Bag of tricks for efficient text classification", EACL 2017 (hashed pairs); weights of words begin at their
-inverse document frequency, as in Bao et al., "Few-shot text classification with distributional signatures", ICLR 2020.
+Joulin et al., "Bag of tricks for efficient text classification", EACL 2017 (hashed pairs); weights begin at inverse
+document frequencies, as in Bao et al., "Few-shot text classification with distributional signatures", ICLR 2020.
 """
 
 from __future__ import annotations

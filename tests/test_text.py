@@ -70,8 +70,8 @@ def words(home: Path, *more: str) -> list[str]:
     """Return the overrides of a small run on the small CLINC150."""
     return [
         "+experiment=clinc150", f"paths.data={home}", f"paths.outputs={home / 'outputs'}", "dataset.ways=[3]",
-        "dataset.supports=[1,2]", "dataset.queries=2", "dataset.train_ways=null", "dataset.test_tasks=10", "evaluate.validation_tasks=5",
-        "pretrain=none", "pipeline.meta.steps=3", "backbone.width=8", *more,
+        "dataset.supports=[1,2]", "dataset.queries=2", "dataset.train_ways=null", "dataset.test_tasks=10",
+        "evaluate.validation_tasks=5", "pretrain=none", "pipeline.meta.steps=3", "backbone.width=8", *more,
     ]  # fmt: skip
 
 

@@ -74,9 +74,9 @@ def objects(path: Path, text: str, label: str, encoding: str) -> Iterator[Found]
     except LookupError:
         raise MetarunError(f"dataset.encoding={encoding}: no such encoding; give utf-8, latin-1 or the like") from None
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        wrong = path.read_bytes()[: error.start].count(b"\n") + 1
         raise MetarunError(
-            f"{path} line {line}: is not {encoding} text; set dataset.encoding, e.g. gb18030 or latin-1"
+            f"{path} line {wrong}: is not {encoding} text; set dataset.encoding, e.g. gb18030 or latin-1"
         ) from None
     if not content.strip():
         raise MetarunError(f"{path}: is empty")

@@ -71,7 +71,7 @@ def rarity(tokens: Tensor, size: int) -> Tensor:
     Spärck Jones, "A statistical interpretation of term specificity", Journal of Documentation 28(1), 1972.
     """
     having = torch.zeros(size)
-    for text in tokens.split(1024):
+    for text in torch.split(tokens, 1024):
         having += torch.zeros(len(text), size).scatter_(1, text, 1.0).sum(0)
     return ((1 + len(tokens)) / (1 + having)).log()[:, None] + 1
 

@@ -21,6 +21,7 @@ class Spec:
     shape: tuple[int, ...] = ()  # of one input that is a plain array: (features,), or (channels, height, width)
     classes: int = 0  # of the source data, for pretraining with labels that mean the same in all rows
     descriptions: int = 0  # width of context["descriptions"], what is known about a class before any label
+    vocabulary: int = 0  # token numbers there are, where shape is (tokens of a text,); 0 where inputs are no texts
     shared: bool = False  # labels mean the same in all tasks: the head starts where pretraining left the classifier
     groups: dict[str, tuple[int, int]] = field(default_factory=dict)  # columns of each group of features: first, behind
 

@@ -13,8 +13,14 @@ ROWS_IN_TIME = "rows in time"
 IN_ORDER = "rows in order"
 EXAMINED = "exams"
 RETRAINED = "baseline/retrained"
-KNOWN = {"warm_80_20": ("users", "cold"), "recbole": ("users", "cold"), "images": ("classes", "seeded")}
+KNOWN = {
+    "warm_80_20": ("users", "cold"),
+    "recbole": ("users", "cold"),
+    "images": ("classes", "seeded"),
+    "rows": ("classes", "seeded"),
+}
 """Splits without unseen tasks: what they have not, and the split that has it."""
+KNOWN_CLASSES = ("images", "rows")
 METRICS = {
     "classes": ("accuracy", "log_loss", "auroc"),
     "functions": ("squared_error", "absolute_error"),
@@ -64,15 +70,17 @@ def check_labels(cfg: DictConfig) -> None:
     """Raise MetarunError where labels of known classes are to be judged, or to be few, and play no part."""
     split, labels = OmegaConf.select(cfg, "dataset.split"), OmegaConf.select(cfg, "dataset.label_share")
     pretrain = next((name for name in cfg.composed.options if name.startswith("pretrain/")), None)
-    if split == "images" and pretrain and "classifier" not in offered(pretrain):
+    known = split in KNOWN_CLASSES
+    if known and pretrain and "classifier" not in offered(pretrain):
         raise MetarunError(
-            f"dataset.split=images judges the classifier of pretraining, which {pretrain.replace('/', '=')} does not "
+            f"dataset.split={split} judges the classifier of pretraining, which {pretrain.replace('/', '=')} does not "
             "learn: use pretrain=supervised, or dataset.split=seeded"
         )
-    if labels is not None and labels < 1 and split != "images":
+    if labels is not None and labels < 1 and not known:
+        rows = "rows" if any("text" in offered(name) for name in cfg.composed.options) else "images"
         raise MetarunError(
-            f"dataset.label_share={labels} is a share of the images whose classes pretraining learns, and "
-            f"dataset.split={split} is judged on other classes: use dataset.split=images, or dataset.label_share=1"
+            f"dataset.label_share={labels} is a share of the {rows} whose classes pretraining learns, and "
+            f"dataset.split={split} is judged on other classes: use dataset.split={rows}, or dataset.label_share=1"
         )
 
 

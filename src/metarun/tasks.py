@@ -81,7 +81,7 @@ def gather(rule: Rule, task: Task) -> Task:
 
 
 def batched(rule: Rule, vmapped: bool) -> bool:
-    """Return whether tasks run under vmap: not where each has weights of its own that are faster one by one."""
+    """Return whether tasks run under vmap: not where a rule branches, or weights of each are faster one by one."""
     return vmapped and not rule.alone and (rule.sees == "features" or getattr(rule.model.backbone, "vmaps", True))
 
 

@@ -28,7 +28,7 @@ class Transformer(TextEncoder):
         self.dim, self.causal = width, causal
         self.place = nn.Parameter(0.02 * torch.randn(*self.shape, width))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
+        self.last = nn.LayerNorm(width)
 
     def places(self, vectors: Tensor, there: Tensor) -> Tensor:
         """Return what is known at each place (B, L, D)."""
@@ -38,7 +38,7 @@ class Transformer(TextEncoder):
         x = vectors + self.place[:length]
         for block in self.blocks:
             x = block(x, seen)
-        found: Tensor = self.norm(x)
+        found: Tensor = self.last(x)
         return found
 
     def encoded(self, vectors: Tensor, there: Tensor, tokens: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, seen: Tensor) -> Tensor:
         """Return (B, L, D) for x (B, L, D); seen (B, L, L): 1 where a place looks at another."""
-        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for part in self.parts(x))
+        query, key, value = (part.reshape(*part.shape[:-1], self.heads, -1).transpose(-2, -3) for part in self.parts(x))
         score = query @ key.mT / query.shape[-1] ** 0.5
         share = torch.where(seen[..., None, :, :] > 0, score, CLOSED).softmax(-1)
         x = x + self.joins((share @ value).transpose(-2, -3).flatten(-2))

@@ -76,7 +76,7 @@ class TfIdf(Rule):
         label = batch.y[known]
         if not len(label):
             return state
-        kinds: Tensor = torch.unique(label)  # type: ignore[no-untyped-call]
+        kinds: Tensor = torch.unique(label)
         head, bias = torch.zeros_like(state["head"]), torch.full_like(state["bias"], -torch.inf)
         if len(kinds) == 1:
             bias[kinds] = 0.0

@@ -47,6 +47,24 @@ def test_what_is_printed_can_be_typed(capsys: Out) -> None:
         assert config.compose([w for w in words if not w.startswith("evaluate")]).dataset.path == "ratings.csv"
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("table", ["rows", "labels: 2; ill ", "groups: 6; east 60", "as 5 numbers a row", "test: "]),
+        ("texts", ["120 rows", "labels: 10; address 12", "vocabulary: "]),
+    ],
+)
+def test_tables_and_texts_to_start_from(kind: str, said: list[str], capsys: Out) -> None:
+    assert main(["data", "template", kind]) == 0
+    check, run = commands(capsys.readouterr().out)
+    assert main(check) == 0
+    out = capsys.readouterr().out
+    assert all(part in out for part in said), out
+    assert commands(out) == [run]
+    assert config.compose(run).dataset.path
+    assert main(["data", "template", kind]) == 2
+
+
 def test_nothing_is_overwritten(capsys: Out) -> None:
     Path("items.csv").write_text("mine")
     assert main(["data", "template", "ratings"]) == 2
@@ -57,7 +75,7 @@ def test_nothing_is_overwritten(capsys: Out) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["template", "rating"], "there is only ratings. Did you mean 'ratings'?"),
+        (["template", "rating"], "there is only ratings, table and texts. Did you mean 'ratings'?"),
         (["check", "my.csv"], "for a file of your own: metarun data check my.csv --as ratings"),
         (
             ["check", "my.csv", "--as", "ratings", "usr=x"],
@@ -65,7 +83,10 @@ def test_nothing_is_overwritten(capsys: Out) -> None:
         ),
         (["check", "my.csv", "--as", "ratings", "dataset.repeats=mean"], "not allowed, give sum | max"),
         (["check", "gone.csv", "--as", "ratings"], "dataset.path=gone.csv: no such file."),
-        (["check", "my.csv", "--as", "rating"], "metarun data check --as rating: there is only ratings and images."),
+        (
+            ["check", "my.csv", "--as", "rating"],
+            "metarun data check --as rating: there is only ratings, images, table and texts.",
+        ),
         (["check", "my.csv", "--as", "images"], "dataset.path=my.csv is a file, not a folder"),
         (["check", "1n"], "There is no MovieLens version '1n'"),
     ],

@@ -27,7 +27,7 @@ _VERBS = (
     ("list [GROUP]", "what there is, one line each"),
     ("show GROUP/NAME", "a YAML with its fields and their help; saved, it is one that runs"),
     ("data list | fetch NAME | check NAME", "datasets: which there are, get one, look at it"),
-    ("data template ratings", "an example of files of your own; data check FILE --as ratings looks at yours"),
+    ("data template ratings", "an example of files of your own, also table, texts; data check FILE --as ratings looks"),
     (
         "data check FOLDER --as images",
         "what a run would see in a folder of class folders, and the command that starts it",

@@ -12,14 +12,14 @@ import typer
 from metarun import terminal
 from metarun.errors import MetarunError, did_you_mean
 
-_HELP = "Datasets: list, fetch NAME, check NAME or what is yours, template ratings."
+_HELP = "Datasets: list, fetch NAME, check NAME or what is yours, template ratings|table|texts."
 app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
 _FOLDER = typer.Option("--folder", help="where datasets are; else METARUN_DATA, else ~/.cache/metarun/data")
 _NAME = typer.Argument(help="a name as `metarun data list` prints it, such as 1m or omniglot")
 _THING = typer.Argument(help="a name such as 1m or omniglot, or with --as a file or folder of your own")
 _WORDS = typer.Argument(metavar="[OPTION=VALUE]...", help="with --as: options of the dataset, such as dataset.user=uid")
-_AS = typer.Option("--as", help="what yours holds: ratings (a file) or images (a folder)")
-_KIND = typer.Argument(help="what of: ratings")
+_AS = typer.Option("--as", help="what yours holds: ratings, table or texts (a file), images (a folder)")
+_KIND = typer.Argument(help="what of: ratings, table or texts")
 _TO = typer.Option("--to", help="the folder to write into")
 
 
@@ -89,7 +89,7 @@ def check(
 
 @app.command("template")
 def template(kind: Annotated[str, _KIND], to: Annotated[Path, _TO] = Path()) -> None:
-    """Write an example of files of your own: ratings.csv, items.csv and users.csv; nothing is overwritten."""
+    """Write an example of files of your own; nothing is overwritten."""
     from metarun.verbs import own_data
 
     for line in own_data.template(kind, to):

@@ -8,15 +8,18 @@ from dataclasses import fields
 from pathlib import Path
 
 from metarun.errors import MetarunError, did_you_mean
+from metarun.verbs import row_data
 from metarun.verbs.words import overrides, quoted
 
-TEMPLATES = ("ratings",)
-KINDS = ("ratings", "images")
+TEMPLATES = ("ratings", "table", "texts")
+KINDS = ("ratings", "images", "table", "texts")
 
 
 def template(kind: str, folder: Path) -> list[str]:
     """Write an example and return what to say. Raises MetarunError where a file of its is there already."""
     _known(kind, "template", TEMPLATES)
+    if kind in row_data.KINDS:
+        return row_data.template(kind, folder)
     from metarun.data import template as example
 
     paths = example.write(folder)
@@ -36,6 +39,8 @@ def check(path: str, kind: str, words: Sequence[str]) -> Iterable[str]:
         MetarunError: a word that is no option of the dataset, or whatever is wrong in the files.
     """
     _known(kind, "check --as", KINDS)
+    if kind in row_data.KINDS:
+        return row_data.check(path, kind, words)
     if kind == "images":
         from metarun.verbs import image_data
 
@@ -60,5 +65,5 @@ def _ratings(path: str, words: Sequence[str]) -> list[str]:
 
 def _known(kind: str, verb: str, known: Sequence[str]) -> None:
     if kind not in known:
-        only = " and ".join(known)
+        only = f"{', '.join(known[:-1])} and {known[-1]}"
         raise MetarunError(f"metarun data {verb} {kind}: there is only {only}.{did_you_mean(kind, known)}")

@@ -112,7 +112,7 @@ def accuracies(run: Trained, backbone: nn.Module) -> Accuracies:
     """Return (accuracy, half of its 95 % interval) by what it is of."""
     if run.cfg.dataset.split == IMAGES:
         known = run.data.warm_tasks()
-        x, y = known.pixels[known.user], known.label[known.user]
+        x, y = known.inputs[known.user], known.label[known.user]
         out = torch.cat([backbone(part) for part in torch.split(x, MANY)]) @ run.classifier
         found = estimate((out.argmax(1) == y).double().numpy(), "accuracy")
         return {"accuracy": (found.value, found.ci95)}
@@ -153,7 +153,7 @@ def main(words: list[str] | None = None) -> int:
     except MetarunError as error:
         parser.error(str(error))
     made = list(variants(run.model.backbone, args.shares))
-    images = torch.from_numpy(run.data.images.pixels[:MANY])
+    images = torch.from_numpy(run.data.images.inputs[:MANY])
     clocks = [
         timing.interleaved({name: caller(backbone, x) for name, backbone, _ in made}, args.turns)
         for x in (images[:1], images)

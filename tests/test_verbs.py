@@ -13,7 +13,7 @@ from metarun.verbs import show
 
 Out = pytest.CaptureFixture[str]
 EXPERIMENTS = options.names("experiment")
-OF_EPISODES = ("digits_protonet", "omniglot", "prior_classifier", "prior_regressor", "sinusoid_maml")
+OF_EPISODES = ("clinc150", "digits_protonet", "omniglot", "prior_classifier", "prior_regressor", "sinusoid_maml")
 
 
 @pytest.fixture(autouse=True)

@@ -88,6 +88,7 @@ def given(summary: Mapping[str, Any]) -> str:
     counted = {
         "episodes": "shots",
         "images": "shots",
+        "rows": "shots",
         "draws": "labels",
         "functions": "support points",
         "stretches": "support rows",

@@ -54,7 +54,7 @@ BAD = [
         ["evaluate.prequential=true", "dataset.split=time", "strategy.meta.moves=all"],
         "in advance: use strategy.meta.moves=head, or evaluate.prequential=false",
     ),
-    (["~backbone"], "~backbone: every run needs one; choose from cnn_small"),
+    (["~backbone"], "~backbone: every run needs one; choose from bag, cnn_small"),
     (["strategy=baseline/ridge"], "a baseline is no strategy of a run; judge against it: 'evaluate.against=["),
     (["+strategy=meta/maml"], "+strategy=meta/maml: there is one already, drop the plus: strategy=meta/maml"),
     (["strategy/meta=maml"], "strategy/meta=maml: write strategy=meta/maml"),
@@ -66,10 +66,13 @@ BAD = [
     (["movielens_maml"], "movielens_maml: did you mean metarun +experiment=movielens_maml?"),
     (
         ["movielens_mam"],
-        "neither a verb (list, show, data, report, recommend, update) nor key=value. "
+        "neither a verb (advise, data, explain, list, predict, recommend, report, show, update) nor key=value. "
         "Did you mean +experiment=movielens_maml?",
     ),
-    (["lst"], "lst: neither a verb (list, show, data, report, recommend, update) nor key=value. Did you mean 'list'?"),
+    (
+        ["lst"],
+        "recommend, report, show, update) nor key=value. Did you mean 'list'?",
+    ),
     (["mf_features"], "mf_features: did you mean metarun backbone=mf_features?"),
     (["seed=1", "list"], "list: a verb comes first: metarun list"),
     (["tuned.mmal.inner_lr=1"], "tuned.mmal: no method 'mmal' reads tuned values. Did you mean 'maml'?"),

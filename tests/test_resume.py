@@ -160,6 +160,7 @@ def test_a_run_over_time_with_repeated_pretraining_ends_with_the_same_bits(
     compare(run, whole, len(kills))
 
 
+@pytest.mark.nightly
 def test_a_run_killed_at_random_moments_ends_with_the_same_bits(begin: Begin, whole_run: Callable[..., Run]) -> None:
     whole, run = whole_run(ALL), begin(ALL)
     moments, kills = random.Random(5), 0

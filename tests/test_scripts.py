@@ -79,6 +79,7 @@ def test_topn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert "512 at a time" in out
 
 
+@pytest.mark.nightly
 def test_scale(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert script("bench_scale", monkeypatch).main(["--quick", "--folder", str(tmp_path)]) == 0
     out = capsys.readouterr().out
@@ -112,6 +113,7 @@ def test_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert "20 people" in capsys.readouterr().out
 
 
+@pytest.mark.nightly
 def test_jobs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     bench = script("bench_jobs", monkeypatch)
     monkeypatch.setattr(bench, "BAR", 60.0)

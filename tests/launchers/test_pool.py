@@ -112,7 +112,7 @@ def test_a_job_that_begins_again_stays_in_its_folder(tmp_path: Path, monkeypatch
     assert (folder / ".hydra" / "overrides.yaml").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ctrl_c_stops_the_jobs_where_they_can_be_taken_up(words: list[str], tmp_path: Path, capsys: Out) -> None:
     many = [word for word in words if not word.startswith("pipeline.meta.steps")] + ["pipeline.meta.steps=400"]
     outputs = tmp_path / "outputs"

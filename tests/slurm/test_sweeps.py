@@ -51,6 +51,7 @@ def is_default(folder: Path) -> bool:
     return bool(config["seed"] == 0 and config["pipeline"]["meta"]["lr"] == 0.002)
 
 
+@pytest.mark.nightly
 def test_runs_share_a_job_and_what_is_finished_is_not_sent_again(sweep: Any, tmp_path: Path) -> None:
     points = ["seed=5,6,7", "hydra.launcher.tasks_per_node=2", "hydra.launcher.runs_per_job=3"]
     code, text = sweep(*points)

@@ -103,6 +103,16 @@ def test_what_is_wrong_in_a_table_is_told_with_its_place(
         build.dataset(cfg).tasks("test")
 
 
+def test_the_class_that_is_looked_for_is_the_second(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv")
+    words = ["+experiment=table", f"dataset.path={path}", "dataset.target=ill"]
+    plain, turned = (build.dataset(config.compose([*words, *more])).table for more in ([], ["dataset.positive=ill"]))
+    assert (plain.classes, turned.classes) == (["ill", "well"], ["well", "ill"])
+    assert [plain.classes[k] for k in plain.label] == [turned.classes[k] for k in turned.label]
+    with pytest.raises(MetarunError, match="dataset.positive=il: names one of two classes.*Did you mean 'ill'"):
+        _ = build.dataset(config.compose([*words, "dataset.positive=il"])).table
+
+
 @pytest.mark.parametrize("name", ["heart_disease", "parkinsons"])
 def test_a_table_that_is_not_there_says_how_to_get_it(tmp_path: Path, name: str) -> None:
     cfg = config.compose([f"+experiment={name}", f"paths.data={tmp_path}"])

@@ -11,7 +11,7 @@ from metarun import config, options
 from metarun.errors import MetarunError, did_you_mean
 
 ENTERED = ("transfer", "online", "adaptive", "meta", "baseline")
-ESTIMATORS = ("baseline/logistic", "baseline/boosting")
+ESTIMATORS = ("baseline/logistic", "baseline/boosting", "baseline/tfidf")
 """Baselines that are an answer by themselves; the others are there to be beaten."""
 
 

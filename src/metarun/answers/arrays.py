@@ -40,6 +40,7 @@ class Adapted:
         self.of_tables = told["arrays"]["task"] == "table"
         self.shared = bool(told["arrays"].get("shared", False))
         self.reading: dict[str, Any] | None = content.get("reading")
+        self.reads_texts = bool(told["arrays"].get("vocabulary", 0))
 
     def read(self, x: Tensor, target: Tensor, known: Tensor, classes: Tensor) -> Support:
         """Return what `answer` needs of rows (S, features) and targets (S, C): 1 for the class, or y and -y.
@@ -104,13 +105,17 @@ def load(run: str | Path, outputs: str | Path = "outputs") -> Adapted:
     """Return what a finished run learned, ready to adapt.
 
     Raises:
-        MetarunError: there is no such run, it is not finished, it is not one on episodes, its classes are told by
+        MetarunError: there is no such run, it is not finished, it is not one on episodes, its rows are texts, its classes are told by
             descriptions, which plain arrays have not, or answers depend on what is asked together.
     """
     path = locate(run, outputs, ARRAYS)
     found = Adapted(rebuild.read(path, "arrays"), path)
     if found.describes:
         raise MetarunError(f"run={run}: {found.name} needs descriptions of the classes, which plain arrays have not")
+    if found.reads_texts:
+        raise MetarunError(
+            f"run={run}: {found.name} reads texts, for which runs do not answer yet; only arrays and tables do"
+        )
     if getattr(found.rule.model.backbone, "norm", None) == "query":
         raise MetarunError(
             f"run={run}: {found.name} normalises by the rows that are asked about together (backbone.norm=query), so "

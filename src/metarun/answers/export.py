@@ -30,6 +30,8 @@ def write(pipeline: Pipeline, products: dict[str, Product], chosen: dict[str, An
     if cfg.dataset.get("tasks", "users") == "items" or method not in products:
         return
     rule = pipeline.ready(method, products[method])
+    if getattr(rule, "pooled", 0):  # an estimator that holds training rows, which no answer carries
+        return
     spec, state = data.spec, rule.state_dict()
     arrays = {"shape": tuple(spec.shape), "classes": spec.classes, "descriptions": spec.descriptions, "task": spec.task,
               "groups": dict(spec.groups), "shared": spec.shared, "vocabulary": spec.vocabulary}  # fmt: skip

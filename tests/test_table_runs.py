@@ -109,7 +109,7 @@ def test_the_class_that_is_looked_for_is_the_second(tmp_path: Path) -> None:
     plain, turned = (build.dataset(config.compose([*words, *more])).table for more in ([], ["dataset.positive=ill"]))
     assert (plain.classes, turned.classes) == (["ill", "well"], ["well", "ill"])
     assert [plain.classes[k] for k in plain.label] == [turned.classes[k] for k in turned.label]
-    with pytest.raises(MetarunError, match="dataset.positive=il: names one of two classes.*Did you mean 'ill'"):
+    with pytest.raises(MetarunError, match=r"dataset\.positive=il: names one of two classes.*Did you mean 'ill'"):
         _ = build.dataset(config.compose([*words, "dataset.positive=il"])).table
 
 

@@ -105,17 +105,15 @@ def load(run: str | Path, outputs: str | Path = "outputs") -> Adapted:
     """Return what a finished run learned, ready to adapt.
 
     Raises:
-        MetarunError: there is no such run, it is not finished, it is not one on episodes, its rows are texts, its classes are told by
-            descriptions, which plain arrays have not, or answers depend on what is asked together.
+        MetarunError: there is no such run, it is not finished, it is not one on episodes, its rows are texts, its
+            classes are told by descriptions, which plain arrays have not, or answers depend on what is asked together.
     """
     path = locate(run, outputs, ARRAYS)
     found = Adapted(rebuild.read(path, "arrays"), path)
     if found.describes:
         raise MetarunError(f"run={run}: {found.name} needs descriptions of the classes, which plain arrays have not")
     if found.reads_texts:
-        raise MetarunError(
-            f"run={run}: {found.name} reads texts, for which runs do not answer yet; only arrays and tables do"
-        )
+        raise MetarunError(f"run={run}: {found.name} reads texts; only runs on arrays and tables answer for rows")
     if getattr(found.rule.model.backbone, "norm", None) == "query":
         raise MetarunError(
             f"run={run}: {found.name} normalises by the rows that are asked about together (backbone.norm=query), so "

@@ -29,7 +29,7 @@ class TableCsv(TableData):
         columns: list[str] | None,
         **view: Any,
     ) -> None:
-        """labels: "classes" or "numbers"; positive: see `looked_for`; see `own.chosen`; view: what every set of groups is asked for."""
+        """labels: "classes" or "numbers"; see `own.chosen` and `looked_for`; view: what all groups are asked for."""
         super().__init__(**view)
         self.path, self.target, self.kinds, self.group, self.features = path, target, labels, group, features
         self.positive = positive

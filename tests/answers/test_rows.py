@@ -40,7 +40,7 @@ def clinics(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def file(folder: Path, name: str, text: str) -> Path:
     """Write a file and return it."""
     path = folder / name
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     return path
 
 
@@ -103,6 +103,7 @@ def test_from_the_shell(clinics: Path, tmp_path: Path, capsys: pytest.CaptureFix
         ("age,smokes\n71,yes\n", "age,smokes\n1,no\n", "has no column 'ill', which the run reads"),
         (LABELLED, "age,smoke\n1,no\n", "has no column 'smokes', which the run reads. Did you mean 'smoke'"),
         (LABELLED, "age,smokes\n", "has a header, but no rows"),
+        (LABELLED, "age,smokes\n1,\udcff\n", "line 2: byte 0xff is not utf-8 text; save the file as UTF-8"),
         (LABELLED, "age,smokes\nold,no\n", r"line 2: column 'age': 'old' is not a number"),
     ],
 )

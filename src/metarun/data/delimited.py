@@ -64,7 +64,7 @@ class TextTable:
                 raise MetarunError(f"{self.path}: is {kind}, not text; export it as CSV or name it by what it is")
         wide = self.encoding.startswith(("utf-16", "utf-32"))
         if not wide and (raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _alternating(raw)):
-            raise MetarunError(f"{self.path} line 1: is UTF-16 text; set {self.section}.encoding=utf-16")
+            raise MetarunError(f"{self.path} line 1: is UTF-16 text; {self._remedy('=utf-16')}")
         if not wide and b"\0" in raw:
             line = raw[: raw.index(b"\0")].count(b"\n") + 1
             raise MetarunError(f"{self.path} line {line}: holds zero bytes, so it is no text; export the table as CSV")
@@ -212,12 +212,16 @@ class TextTable:
                 except UnicodeError as error:
                     byte = f"byte 0x{error.object[error.start]:02x}" if isinstance(error, UnicodeDecodeError) else "it"
                     return MetarunError(
-                        f"{self.path} line {number}: {byte} is not {self.encoding.removesuffix('-sig')} text; set "
-                        f"{self.section}.encoding to the file's, such as latin-1 or cp1252"
+                        f"{self.path} line {number}: {byte} is not {self.encoding.removesuffix('-sig')} text; "
+                        + self._remedy(" to the file's, such as latin-1 or cp1252")
                     )
         return MetarunError(
-            f"{self.path}: ends within a character of {self.encoding}; set {self.section}.encoding to the file's"
+            f"{self.path}: ends within a character of {self.encoding}; " + self._remedy(" to the file's")
         )
+
+    def _remedy(self, value: str) -> str:
+        """Return how to have another encoding read: by an option, or where there is none by saving the file anew."""
+        return f"set {self.section}.encoding{value}" if self.section else "save the file as UTF-8"
 
 
 def sniff(head: str, path: Path) -> str:

@@ -29,10 +29,21 @@ class Episodic(pl.LightningDataModule):
     cold = True
     cells: list[str]
 
-    def __init__(self, supports: list[int], queries: int, test_tasks: int) -> None:
-        """supports: sizes to be judged at, shots or rows; queries: held-out rows, per class where there are classes."""
+    def __init__(
+        self,
+        supports: list[int],
+        queries: int,
+        test_tasks: int,
+        train_shots: list[int] | None = None,
+        train_queries: int | None = None,
+    ) -> None:
+        """supports: sizes to be judged at, shots or rows; queries: held-out rows, per class where there are classes.
+
+        train_shots, train_queries: of training tasks, None for those that are judged.
+        """
         super().__init__()
         self.supports, self.queries, self.test_tasks = sorted(set(supports)), queries, test_tasks
+        self.train_shots, self.train_queries = sorted(set(train_shots or supports)), train_queries or queries
 
     @property
     def spec(self) -> Spec:

@@ -57,12 +57,11 @@ class FewShot(Episodic):
         label_share: of the rows of every class that are not held out, those with a label; pretraining sees no others,
         in as many steps as for all.
         """
-        super().__init__(supports, queries, test_tasks)
+        super().__init__(supports, queries, test_tasks, train_shots, train_queries)
         self.split, self.split_seed, self.label_share = split, split_seed, label_share
         self.by_rows = split == f"{self.row}s"
         self.ways = list(dict.fromkeys(ways))
         self.train_ways = sorted(set(train_ways or ways))
-        self.train_shots, self.train_queries = sorted(set(train_shots or self.supports)), train_queries or queries
         self.cells = [] if self.by_rows else [f"{way}-way" for way in self.ways]
         self.cold = bool(self.cells)
         self.unit = "episodes" if self.cold else split

@@ -42,9 +42,8 @@ class Grouped(Episodic):
         test_tasks: int,
     ) -> None:
         """test_group: the one group that tests, None for some of them; train_shots, train_queries: None as judged."""
-        super().__init__(supports, queries, test_tasks)
+        super().__init__(supports, queries, test_tasks, train_shots, train_queries)
         self.split_seed, self.test_group = split_seed, test_group
-        self.train_shots, self.train_queries = sorted(set(train_shots or self.supports)), train_queries or queries
         self.cells, self.unit = [f"new {self.kind}"], "draws"
 
     def read(self) -> LabelledRows:

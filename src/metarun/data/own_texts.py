@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from metarun.data.labelled import LabelledRows, assemble
-from metarun.data.tabular import ID, WORDS, open_table
-from metarun.errors import MetarunError, did_you_mean
+from metarun.data.tabular import ID, WORDS, check_column, open_table
+from metarun.errors import MetarunError
 
 LINES = (".jsonl", ".ndjson")
 Found = tuple[str, str, str]
@@ -41,14 +41,6 @@ def read(path: Path, text: str, label: str, separator: str, encoding: str, colum
     number = {name: place for place, name in enumerate(classes)}
     found_labels = np.array([number[name] for name in labels], np.int64)
     return assemble(f"text_csv/{path.stem}", np.array(texts, dtype=object), found_labels, classes)
-
-
-def check_column(path: Path, option: str, column: str, names: list[str]) -> None:
-    """Raise MetarunError where there is no such column."""
-    if column not in names:
-        raise MetarunError(
-            f"{option}={column}: {path} has no such column.{did_you_mean(column, names)} It has {', '.join(names)}"
-        )
 
 
 def table(

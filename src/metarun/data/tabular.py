@@ -80,6 +80,14 @@ def open_table(path: Path, option: str, separator: str, encoding: str, columns: 
         raise MetarunError(f"{option}={path}: cannot be read ({error.strerror or error})") from error
 
 
+def check_column(path: Path, option: str, column: str, names: list[str]) -> None:
+    """Raise MetarunError where there is no such column."""
+    if column not in names:
+        raise MetarunError(
+            f"{option}={column}: {path} has no such column.{did_you_mean(column, names)} It has {', '.join(names)}"
+        )
+
+
 def coded(series: Any) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
     """Return (codes (rows,), texts) of a column of ids; -1 where it is empty. Whole numbers read as such."""
     import pandas as pd

@@ -25,9 +25,8 @@ class Sinusoid(Episodic):
         test_tasks: int,
     ) -> None:
         """protocol: "finn" or "metasgd"; train_shots, train_queries: of training tasks, None for those judged."""
-        super().__init__(supports, queries, test_tasks)
+        super().__init__(supports, queries, test_tasks, train_shots, train_queries)
         self.protocol, self.split_seed = protocol, split_seed
-        self.train_shots, self.train_queries = train_shots or self.supports, train_queries or queries
         self.cells = [protocol]
 
     @property

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from metarun.data import kept
 from metarun.data.streamed import Rows
-from metarun.data.tabular import ID, NUMBER, WORDS, Table, coded, number_problem
-from metarun.errors import MetarunError, did_you_mean
+from metarun.data.tabular import ID, NUMBER, WORDS, Table, check_column, coded, number_problem
+from metarun.errors import MetarunError
 
 VERSION = 1
 MOST = 1000
@@ -40,11 +40,7 @@ def chosen(table: Table, label: str, features: list[str] | None, time: str | Non
     """
     named = [("dataset.label", label), *(("dataset.features", name) for name in features or [])]
     for option, name in [*named, *([("dataset.time", time)] if time else [])]:
-        if name not in table.names:
-            raise MetarunError(
-                f"{option}={name}: {table.path} has no such column.{did_you_mean(name, table.names)} It has "
-                f"{', '.join(table.names)}"
-            )
+        check_column(table.path, option, name, table.names)
     others = [name for name in table.names if name not in (label, time)]
     used = features or [name for name in others if table.numeric(name)]
     if not used:

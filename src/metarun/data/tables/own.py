@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarun.data.labelled import LabelledRows, assemble
-from metarun.data.tabular import ID, NUMBER, Table, coded, number_problem
-from metarun.errors import MetarunError, did_you_mean
+from metarun.data.tabular import ID, NUMBER, Table, check_column, coded, number_problem
+from metarun.errors import MetarunError
 
 MOST = 100
 """Categories of a column, and classes, at most."""
@@ -33,11 +33,7 @@ def chosen(table: Table, target: str, group: str | None, features: list[str] | N
     """
     named = [("dataset.target", target), *(("dataset.features", name) for name in features or [])]
     for option, name in [*named, *([("dataset.group", group)] if group else [])]:
-        if name not in table.names:
-            raise MetarunError(
-                f"{option}={name}: {table.path} has no such column.{did_you_mean(name, table.names)} It has "
-                f"{', '.join(table.names)}"
-            )
+        check_column(table.path, option, name, table.names)
     used = features or [name for name in table.names if name not in (target, group)]
     if not used:
         raise MetarunError(f"{table.path}: no column but the target and the group, so there is no feature")

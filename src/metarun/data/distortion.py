@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from metarun.hashing import combine, uniform
+
+Change = Callable[[Tensor, Tensor], Tensor]
+"""Rows (N, ...) and a key (N,) of each to rows that are changed and mean the same."""
 
 ANGLE, SHEAR, SCALE, SHIFT = math.radians(10), 0.15, 0.1, 1 / 7
 """The most that an image is turned, sheared, stretched, and moved (as a share of half its side), at size 1."""

@@ -12,7 +12,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from metarun.data.distortion import affine
+from metarun.data.distortion import Change
 from metarun.data.numbered import Numbered
 from metarun.hashing import below, combine
 from metarun.rule import Batch, Task
@@ -86,16 +86,16 @@ class Episodes(Numbered):
         seed: int,
         name: str,
         all_shots: bool,
-        affine: float = 0.0,
+        change: Change | None = None,
     ) -> None:
         """outputs: C, at least the most ways; queries: per class; all_shots: every task has the most shots.
 
-        affine: size of the random change of every image, see `distortion.affine`.
+        change: of every row, None for rows as they are.
         """
         self.bank, self.classes, self.queries, self.number = bank, classes, queries, number
         self.ways, self.shots = torch.tensor(sorted(ways)), torch.tensor(sorted(shots))
         self.most_ways, self.most_shots, self.outputs = max(ways), max(*shots, 1), outputs
-        self.seed, self.name, self.all_shots, self.affine = seed, crc32(name.encode()), all_shots, affine
+        self.seed, self.name, self.all_shots, self.change = seed, crc32(name.encode()), all_shots, change
 
     def to(self, device: torch.device) -> Episodes:
         """Return the same episodes, put together on a device, where their numbers have to be as well."""
@@ -138,9 +138,9 @@ class Episodes(Numbered):
         place = place.mT.flatten(1)
         mask = exists.expand(len(place), shots, ways).flatten(1).float()
         x = self.bank.taken(which.repeat(1, shots), place)
-        if self.affine:
+        if self.change is not None:
             own = combine(9, key[:, None], torch.arange(ways * shots, device=place.device))
-            x = affine(x.flatten(0, 1), own.flatten(), self.affine).reshape(x.shape)
+            x = self.change(x.flatten(0, 1), own.flatten()).reshape(x.shape)
         y = torch.arange(ways, device=place.device).repeat(shots).expand(len(place), -1)
         event = torch.zeros(len(place), dtype=torch.int64, device=place.device)
         return Batch(x, y.clone(), mask, mask.clone(), event)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarun.data.distortion import Change
 from metarun.data.episodes import Bank, Episodes
 from metarun.data.episodic import Episodic
 from metarun.data.images.shares import places, share
@@ -37,7 +38,8 @@ class FewShot(Episodic):
     row = "row"
     turns: Sequence[int] = (0,)
     """What makes another class of a class, see `Bank`."""
-    train_affine = 0.0
+    change: Change | None = None
+    """Of every row of training episodes."""
 
     def __init__(
         self,
@@ -210,7 +212,7 @@ class FewShot(Episodic):
         return Episodes(
             self.bank, classes, ways, shots, queries,
             outputs=self.spec.outputs, number=self.test_tasks, seed=seed, name=name, all_shots=fixed,
-            affine=self.train_affine if part == "train" else 0.0,
+            change=self.change if part == "train" else None,
         )  # fmt: skip
 
     @cached_property

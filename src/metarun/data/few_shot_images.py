@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from metarun.data.distortion import affine
 from metarun.data.episodes import MIRRORED
 from metarun.data.few_shot import FewShot
 from metarun.data.images import Images
@@ -42,7 +44,7 @@ class FewShotImages(FewShot):
         if split == IMAGES:  # a held-out image of a known class stands upright
             self.rotations = self.train_rotations = {0}
         self.turns = sorted(self.rotations | self.train_rotations)
-        self.train_affine = train_affine
+        self.change = partial(affine, size=train_affine) if train_affine else None
 
     def turned(self, part: str) -> set[int]:
         """Return the turns of a part."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarun.data.distortion import Change
 from metarun.data.labelled import Numbers
 from metarun.data.numbered import Numbered
 from metarun.hashing import below, combine
@@ -39,14 +40,16 @@ class GroupTasks(Numbered):
         seed: int,
         name: str,
         fixed: bool,
+        change: Change | None = None,
     ) -> None:
         """inputs (N, ...), label (N,); members: the rows of each group, enough of them; classes: 0 for numbers.
 
         fixed: groups in turn, each task with the most support; else a random group with one of `supports`.
+        change: of every row, None for rows as they are.
         """
         self.inputs, self.label, self.classes, self.queries, self.number = inputs, label, classes, queries, number
         self.supports, self.most = torch.tensor(sorted(supports)), max(*supports, 1)
-        self.seed, self.name, self.fixed = seed, crc32(name.encode()), fixed
+        self.seed, self.name, self.fixed, self.change = seed, crc32(name.encode()), fixed, change
         width = max(len(rows) for rows in members)
         self.rows = torch.stack([torch.from_numpy(np.pad(rows, (0, width - len(rows)))) for rows in members])
         self.there = torch.arange(width) < torch.tensor([len(rows) for rows in members])[:, None]
@@ -92,7 +95,8 @@ class GroupTasks(Numbered):
         if self.classes:
             context["classes"] = torch.ones(len(indices), self.classes, device=device)
         support, query = rows[:, self.queries :], rows[:, : self.queries]
-        return Task(context, self.taken(support, given), self.taken(query, torch.ones_like(query, dtype=torch.float32)))
+        shown = torch.ones_like(query, dtype=torch.float32)
+        return Task(context, self.taken(support, given, key), self.taken(query, shown, key))
 
     def drawn(self, rows: Tensor, exists: Tensor, quota: Tensor) -> Tensor:
         """Return which rows (T, M) are asked about: of each class as many as its quota (T, classes), the first ones."""
@@ -100,7 +104,10 @@ class GroupTasks(Numbered):
         mine = (kind == torch.arange(quota.shape[1], device=rows.device)) & exists[..., None]
         return (mine & (mine.cumsum(1) <= quota[:, None])).any(-1)
 
-    def taken(self, rows: Tensor, mask: Tensor) -> Batch:
-        """Return the batch of rows (T, B)."""
+    def taken(self, rows: Tensor, mask: Tensor, key: Tensor) -> Batch:
+        """Return the batch of rows (T, B); key (T,)."""
+        x = self.inputs[rows]
+        if self.change is not None:
+            x = self.change(x.flatten(0, 1), combine(3, key[:, None], rows).flatten()).reshape(x.shape)
         event = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
-        return Batch(self.inputs[rows], self.label[rows], mask, mask.clone(), event)
+        return Batch(x, self.label[rows], mask, mask.clone(), event)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarun.data.distortion import Change
 from metarun.data.episodic import Episodic
 from metarun.data.group_tasks import GroupTasks
 from metarun.data.images.splits import PARTS, SHARES, shuffled
@@ -30,6 +31,8 @@ class Grouped(Episodic):
 
     kind = "group"
     """What a group is, in words."""
+    change: Change | None = None
+    """Of every row that training sees."""
 
     def __init__(
         self,
@@ -143,13 +146,19 @@ class Grouped(Episodic):
 
     def tasks(self, split: str, cell: str | None = None) -> GroupTasks:
         """Return the fixed tasks, "validation" or "test"."""
-        return self.drawn(split, self.supports, self.queries, split, self.split_seed, True)
+        return self.drawn(split, self.supports, self.queries, split, self.split_seed, True, cell)
 
     def train_tasks(self, round: int, slices: int, seed: int) -> GroupTasks:
         """Return random tasks of the training groups, others in every round."""
         return self.drawn("train", self.train_shots, self.train_queries, f"round {round}", seed, False)
 
-    def drawn(self, part: str, supports: list[int], queries: int, name: str, seed: int, fixed: bool) -> GroupTasks:
+    def inputs_in(self, cell: str | None, part: str) -> Tensor:
+        """Return what a model reads (N, ...) of the rows of a part under the conditions of a cell: as they are."""
+        return self.inputs
+
+    def drawn(
+        self, part: str, supports: list[int], queries: int, name: str, seed: int, fixed: bool, cell: str | None = None
+    ) -> GroupTasks:
         """Return tasks of a part's groups that have enough rows. Raises MetarunError where none has."""
         need = max(supports) + queries
         members = [rows for rows in self.members(part) if len(rows) >= need]
@@ -161,8 +170,8 @@ class Grouped(Episodic):
                 + (" (dataset.train_shots, dataset.train_queries)" if part == "train" else "")
             )
         return GroupTasks(
-            self.inputs, self.label, members, len(self.table.classes), supports, queries,
-            number=self.test_tasks, seed=seed, name=name, fixed=fixed,
+            self.inputs_in(cell, part), self.label, members, len(self.table.classes), supports, queries,
+            number=self.test_tasks, seed=seed, name=name, fixed=fixed, change=None if fixed else self.change,
         )  # fmt: skip
 
     def members(self, part: str) -> list[Numbers]:
@@ -178,7 +187,8 @@ class Grouped(Episodic):
 
     def source(self, rows: int, seed: int, round: int = 1) -> PlainSource:
         """Return the rows of the training groups in batches of `rows`."""
-        return PlainSource(self.inputs, self.label, torch.from_numpy(np.flatnonzero(self.seen)), rows, seed, round)
+        kept = torch.from_numpy(np.flatnonzero(self.seen))
+        return PlainSource(self.inputs, self.label, kept, rows, seed, round, self.change)
 
     def labels_used(self, rounds: int, repretrain: bool) -> int:
         """Return how many labels training may read."""

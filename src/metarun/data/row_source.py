@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metarun.data.distortion import Change
 from metarun.data.episodes import Bank
+from metarun.hashing import combine
 from metarun.rule import Batch, Task
 
 
@@ -40,10 +42,19 @@ class Shuffled:
 class PlainSource(Shuffled):
     """Some rows of a table, as they are."""
 
-    def __init__(self, inputs: Tensor, label: Tensor, kept: Tensor, rows: int, seed: int, round: int) -> None:
-        """inputs (N, ...), label (N,); kept (M,): the rows that pretraining sees."""
+    def __init__(
+        self,
+        inputs: Tensor,
+        label: Tensor,
+        kept: Tensor,
+        rows: int,
+        seed: int,
+        round: int,
+        change: Change | None = None,
+    ) -> None:
+        """inputs (N, ...), label (N,); kept (M,): the rows that pretraining sees; change: of every row, each time."""
         super().__init__(len(kept), rows, seed * 1009 + round)
-        self.inputs, self.label, self.kept = inputs, label, kept
+        self.inputs, self.label, self.kept, self.change = inputs, label, kept, change
 
     def to(self, device: torch.device) -> PlainSource:
         """Return the same rows, kept and put together on a device; their order is the same on all."""
@@ -56,7 +67,9 @@ class PlainSource(Shuffled):
         """Return (row (B,), inputs (B, ...), label (B,), nothing)."""
         place = self.drawn(step, self.kept.device)
         row = self.kept[place]
-        return place, self.inputs[row], self.label[row], {}
+        x = self.inputs[row]
+        x = x if self.change is None else self.change(x, combine(self.seed, step, row))
+        return place, x, self.label[row], {}
 
     def labels(self) -> Tensor:
         """Return all labels (M,)."""

@@ -22,7 +22,7 @@ LEAST = 1e-6
 class Estimator(Rule):
     """Fits an estimator on the support so far, behind training rows if `pooled`; a subclass writes `make`.
 
-    Rows are the model's inputs, flattened. With no row at all every class is as likely.
+    It reads what `columns` makes of the model's inputs. With no row at all every class is as likely.
     """
 
     alone: ClassVar[bool] = True
@@ -53,7 +53,7 @@ class Estimator(Rule):
         """Keep different rows of training tasks."""
         if not self.pooled:
             return
-        found = [(part.x.flatten(2)[part.known > 0], part.y[part.known > 0]) for task in tasks for part in task[1:]]
+        found = [(self.columns(part.x[part.known > 0]), part.y[part.known > 0]) for task in tasks for part in task[1:]]
         x, y = (torch.cat(parts) for parts in zip(*found, strict=True))
         rows = torch.unique(torch.cat([x.double(), y.double()[:, None]], 1), dim=0)
         rows = rows[torch.from_numpy(np.argsort(hashed(0, np.arange(len(rows))), kind="stable"))[: self.pooled]]
@@ -66,12 +66,12 @@ class Estimator(Rule):
     def update(self, state: State, batch: Batch) -> State:
         """Add the rows whose label is known."""
         known = batch.known > 0
-        x, y = batch.x.flatten(1)[known].double(), batch.y[known].double()
+        x, y = self.columns(batch.x[known]).double(), batch.y[known].double()
         return {"x": torch.cat([state["x"].reshape(-1, x.shape[1]), x]), "y": torch.cat([state["y"], y])}
 
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Return log-probabilities (B, C), or predicted numbers (B, 1)."""
-        outputs, rows = self.model.head.weight.shape[1], x.flatten(1).double().numpy()
+        outputs, rows = self.model.head.weight.shape[1], self.columns(x).double().numpy()
         known, label = state["x"].numpy(), state["y"].numpy()
         if not self.classifies:
             found = np.full(len(rows), label.mean() if len(label) else 0.0)
@@ -84,8 +84,16 @@ class Estimator(Rule):
             chance[:, seen[0]] += len(label) / (len(label) + outputs)
         elif len(seen) > 1:
             chance = np.zeros((len(rows), outputs))
-            chance[:, seen] = self.fitted(known, label.astype(int)).predict_proba(rows)
+            chance[:, seen] = self.chances(self.fitted(known, label.astype(int)), rows)
         return torch.from_numpy(np.log(np.maximum(chance, LEAST))).to(self.model.head.weight.dtype)
+
+    def columns(self, x: Tensor) -> Tensor:
+        """Return what the estimator reads of inputs (B, ...), (B, D)."""
+        return x.flatten(1)
+
+    def chances(self, fitted: Any, x: Any) -> Any:
+        """Return probabilities (B, classes) of rows (B, D)."""
+        return fitted.predict_proba(x)
 
     def fitted(self, x: Any, y: Any) -> Any:
         """Return the estimator of rows (N, D); that of training rows alone is the same for all tasks, and kept."""

@@ -1,0 +1,1 @@
+"""Clips of sound: files to samples, samples to spectrograms, and what disturbs them."""

@@ -101,8 +101,8 @@ def rows(x: Tensor, y: Tensor, known: Tensor) -> Batch:
     return Batch(again(x), again(y), known, known, torch.zeros(len(known), dtype=torch.int64))
 
 
-def load(run: str | Path, outputs: str | Path = "outputs") -> Adapted:
-    """Return what a finished run learned, ready to adapt.
+def load(run: str | Path, outputs: str | Path = "outputs", texts: bool = False) -> Adapted:
+    """Return what a finished run learned, ready to adapt; texts: the caller can read them.
 
     Raises:
         MetarunError: there is no such run, it is not finished, it is not one on episodes, its rows are texts, its
@@ -112,8 +112,8 @@ def load(run: str | Path, outputs: str | Path = "outputs") -> Adapted:
     found = Adapted(rebuild.read(path, "arrays"), path)
     if found.describes:
         raise MetarunError(f"run={run}: {found.name} needs descriptions of the classes, which plain arrays have not")
-    if found.reads_texts:
-        raise MetarunError(f"run={run}: {found.name} reads texts; only runs on arrays and tables answer for rows")
+    if found.reads_texts and not texts:
+        raise MetarunError(f"run={run}: {found.name} reads texts: metarun.load(run), or metarun predict")
     if getattr(found.rule.model.backbone, "norm", None) == "query":
         raise MetarunError(
             f"run={run}: {found.name} normalises by the rows that are asked about together (backbone.norm=query), so "

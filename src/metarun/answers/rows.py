@@ -12,6 +12,7 @@ from torch import Tensor
 
 from metarun.answers import arrays
 from metarun.answers.arrays import Adapted
+from metarun.answers.media import MediaReader
 from metarun.answers.reading import Reader, Rows
 from metarun.errors import MetarunError
 
@@ -26,11 +27,15 @@ class Prediction(NamedTuple):
 
 
 class RowAnswers:
-    """What a run on arrays has learned, ready to adapt to rows of files."""
+    """What a run on arrays, clips, images or texts has learned, ready to adapt to rows of files."""
 
     def __init__(self, found: Adapted) -> None:
         self.found, self.classifies = found, found.classifies
-        self.reader = Reader(found.reading, int(np.prod(found.shape)), found.classifies)
+        told = found.reading
+        media = told is not None and "kind" in told
+        self.reader: Reader | MediaReader = (
+            MediaReader(told) if told and media else Reader(told, int(np.prod(found.shape)), found.classifies)
+        )
 
     def __repr__(self) -> str:
         """Return what it is in one line."""
@@ -45,7 +50,7 @@ class RowAnswers:
         asked = self.reader.read(Path(query).expanduser(), "--query", labelled=False)
         if support is not None:
             given = self.reader.read(Path(support).expanduser(), "--support", labelled=True)
-        elif self.reader.told:
+        elif self.found.shared:
             given = Rows(asked.x[:0], [] if self.classifies else np.zeros(0))
         else:
             raise MetarunError(f"predict: {self.found.name} adapts to new classes: give labelled rows, --support FILE")
@@ -107,4 +112,4 @@ class RowAnswers:
 
 def load(run: str | Path, outputs: str | Path = "outputs") -> RowAnswers:
     """Return what a finished run on arrays has learned. Raises MetarunError as `arrays.load`."""
-    return RowAnswers(arrays.load(run, outputs))
+    return RowAnswers(arrays.load(run, outputs, texts=True))

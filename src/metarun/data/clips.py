@@ -36,6 +36,10 @@ class NewWords(FewShot):
         """Spectrograms (N, 1, bands, frames) as bytes."""
         return torch.from_numpy(log_mel(self.table.inputs, self.rate, self.bands))
 
+    def reading(self) -> dict[str, Any]:
+        """Return how sound files become inputs."""
+        return told(self.table.inputs, self.rate, self.bands, [])
+
 
 class NewSpeakers(Grouped):
     """Clips as spectrograms (1, bands, frames); a speaker is a task, heard well and under each of the conditions.
@@ -72,6 +76,10 @@ class NewSpeakers(Grouped):
         """Spectrograms (N, 1, bands, frames) as bytes."""
         return torch.from_numpy(log_mel(self.table.inputs, self.rate, self.bands))
 
+    def reading(self) -> dict[str, Any]:
+        """Return how sound files become inputs."""
+        return told(self.table.inputs, self.rate, self.bands, self.table.classes)
+
     def inputs_in(self, cell: str | None, part: str) -> Tensor:
         """Return spectrograms (N, 1, bands, frames), those of a part under the condition of a cell."""
         if cell is None or cell not in self.conditions:
@@ -89,3 +97,8 @@ class NewSpeakers(Grouped):
         if kind == "noise":
             return noisy(clips, rows, size, self.split_seed)
         return louder(clips, size) if kind == "gain" else faster(clips, size)
+
+
+def told(clips: Samples, rate: int, bands: int, classes: list[str]) -> dict[str, Any]:
+    """Return in plain values how sound files become spectrograms; classes: that mean the same in every task."""
+    return {"kind": "clips", "rate": rate, "samples": clips.shape[1], "bands": bands, "classes": list(classes)}

@@ -50,6 +50,11 @@ class FewShotImages(FewShot):
         """Return the turns of a part."""
         return self.train_rotations if part == "train" else self.rotations
 
+    def reading(self) -> dict[str, Any] | None:
+        """Return how image files become inputs; None where images are not square, so that they cannot be scaled."""
+        shape = list(self.spec.shape)
+        return {"kind": "images", "shape": shape, "classes": []} if shape[1] == shape[2] else None
+
     @property
     def images(self) -> Images:
         """The images."""

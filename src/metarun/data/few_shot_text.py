@@ -57,6 +57,11 @@ class FewShotText(FewShot):
         number, trained = len(self.vocabulary), self.inputs[torch.from_numpy(self.seen)]
         return replace(super().spec, vocabulary=number, tables={"token": rarity(trained, number)})
 
+    def reading(self) -> dict[str, Any]:
+        """Return how texts of a file become inputs."""
+        told = {"kind": "texts", "vocabulary": self.vocabulary.plain(), "length": self.inputs.shape[1]}
+        return {**told, "classes": []}
+
     @property
     def setting(self) -> dict[str, object]:
         """The split and its seed, and what a token is."""

@@ -47,6 +47,19 @@ class Vocabulary:
         )  # fmt: skip
         self.reader.train_from_iterator(texts, trainer)
 
+    @classmethod
+    def of(cls, plain: str) -> Vocabulary:
+        """Return the vocabulary from what `plain` returned."""
+        from tokenizers import Tokenizer
+
+        found = cls.__new__(cls)
+        found.reader = Tokenizer.from_str(plain)
+        return found
+
+    def plain(self) -> str:
+        """Return all that it has learned, as text."""
+        return str(self.reader.to_str())
+
     def __len__(self) -> int:
         """Return how many numbers there are, those of padding and of the unknown included."""
         return int(self.reader.get_vocab_size())

@@ -1,0 +1,115 @@
+"""From files that name clips or images, or hold texts, to what a run on them reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarun.answers.reading import PLAIN, Reader, Rows
+from metarun.data.tabular import ID, WORDS, Table, open_table
+from metarun.errors import MetarunError, did_you_mean
+
+Told = dict[str, Any]
+COLUMN = {"clips": "file", "images": "file", "texts": "text"}
+"""The column of a file that says what a row is, for each kind."""
+
+
+class MediaReader:
+    """Reads support and query files of one run; `told`: what its dataset said of how files become inputs.
+
+    A file is a table with the column `file` (paths beside it) or `text`, and the column `label` where labels are known;
+    of images also one without `file`, with a column for each pixel.
+    """
+
+    unit = (0.0, 1.0)
+    target = PLAIN
+
+    def __init__(self, told: Told) -> None:
+        self.told, self.kind = told, str(told["kind"])
+        self.classes: list[str] = list(told["classes"])
+
+    def read(self, path: Path, option: str, labelled: bool) -> Rows:
+        """Return the rows of a file; labelled: it must have labels.
+
+        Raises:
+            MetarunError: a file or a column that is not there, an empty file, what cannot be read, with its line.
+        """
+        table, column = open_table(path, option, "auto", "utf-8", None), COLUMN[self.kind]
+        if self.kind == "images" and column not in table.names:  # pixels as columns
+            return Reader(None, prod(self.told["shape"]), True).read(path, option, labelled)
+        for name in [column, *([PLAIN] if labelled else [])]:
+            if name not in table.names:
+                raise MetarunError(
+                    f"{option} {path}: has no column '{name}', which a run on {self.kind} reads."
+                    f"{did_you_mean(name, table.names)} It has {', '.join(table.names)}"
+                )
+        kinds = {column: WORDS, **({PLAIN: ID} if PLAIN in table.names else {})}
+        found: dict[str, list[str]] = {name: [] for name in kinds}
+        for chunk in table.chunks(kinds):
+            for name in kinds:
+                found[name] += ["" if value is None or value != value else str(value) for value in chunk[name]]
+        if not found[column]:
+            raise MetarunError(f"{option} {path}: has a header, but no rows")
+        for name, values in found.items():
+            if "" in values:
+                raise MetarunError(f"{path} {table.place(values.index(''))}: column '{name}' is empty: fill it in")
+        if PLAIN in found:
+            self.check(table, found[PLAIN])
+        if self.kind == "texts":
+            return Rows(texts(self.told, found[column]), found.get(PLAIN))
+        read = clips if self.kind == "clips" else images
+        return Rows(read(self.told, table, found[column]), found.get(PLAIN))
+
+    def check(self, table: Table, labels: Sequence[str]) -> None:
+        """Raise MetarunError for a label that training never had, where labels mean the same."""
+        for row, name in enumerate(labels if self.classes else ()):
+            if name not in self.classes:
+                raise MetarunError(
+                    f"{table.path} {table.place(row)}: column '{PLAIN}' has '{name}', and the classes of the run are "
+                    f"{', '.join(self.classes)}.{did_you_mean(name, self.classes)}"
+                )
+
+
+def beside(table: Table, names: Sequence[str], read: Callable[[Path, str], Any]) -> list[Any]:
+    """Return what is read of the files that a table names. Raises MetarunError with the line of one that is missing."""
+    found = []
+    for row, name in enumerate(names):
+        path = table.path.parent / Path(name).expanduser()
+        where = f"{table.path} {table.place(row)}: {path}"
+        if not path.is_file():
+            raise MetarunError(f"{where} is no file: paths in the column 'file' are those from {table.path.parent}")
+        found.append(read(path, where))
+    return found
+
+
+def clips(told: Told, table: Table, names: Sequence[str]) -> Tensor:
+    """Return spectrograms (N, 1, bands, frames) of sound files."""
+    from metarun.data.audio.decode import decode, fitted
+    from metarun.data.audio.spectrogram import log_mel
+
+    rate = int(told["rate"])
+    found = beside(table, names, lambda path, where: decode(path, where, rate))
+    return torch.from_numpy(log_mel(fitted(found, int(told["samples"])), rate, int(told["bands"])))
+
+
+def images(told: Told, table: Table, names: Sequence[str]) -> Tensor:
+    """Return pixels (N, channels, side, side) of image files, scaled as those of the run."""
+    from metarun.data.images.decode import decode, resized
+
+    channels, side, _ = told["shape"]
+    return torch.from_numpy(
+        np.stack(beside(table, names, lambda path, where: resized(decode(path, where, channels), side)))
+    )
+
+
+def texts(told: Told, said: Sequence[str]) -> Tensor:
+    """Return token numbers (N, L) of texts."""
+    from metarun.data.tokens import Vocabulary, padded
+
+    return padded(Vocabulary.of(told["vocabulary"]).numbers([text.strip() for text in said]), int(told["length"]))

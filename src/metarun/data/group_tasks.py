@@ -76,6 +76,12 @@ class GroupTasks(Numbered):
             setattr(found, field, getattr(self, field).to(device))
         return found
 
+    def without_change(self) -> GroupTasks:
+        """Return the same tasks of rows as they are."""
+        found = copy.copy(self)
+        found.change = None
+        return found
+
     def batch(self, indices: Tensor) -> Task:
         """Return the tasks (T,) with these numbers, leading axis T."""
         device, groups = indices.device, torch.tensor(len(self.rows), device=indices.device)

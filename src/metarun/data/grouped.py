@@ -21,6 +21,7 @@ from metarun.metrics.episodic import accuracy, log_loss
 from metarun.metrics.regression import mae, mse
 from metarun.model import Spec
 from metarun.protocols.labels import Metric, of_one
+from metarun.rule import Task
 
 WHOLE = "all"
 """The one group of rows that are nobody's; the rows themselves are then split."""
@@ -155,6 +156,11 @@ class Grouped(Episodic):
     def inputs_in(self, cell: str | None, part: str) -> Tensor:
         """Return what a model reads (N, ...) of the rows of a part under the conditions of a cell: as they are."""
         return self.inputs
+
+    def training_task(self, indices: Tensor) -> Task:
+        """Return training tasks of rows as they are, from which nothing but constants is estimated."""
+        plain = self.drawn("train", self.train_shots, self.train_queries, "round 1", 0, False)
+        return plain.without_change().batch(indices)
 
     def drawn(
         self, part: str, supports: list[int], queries: int, name: str, seed: int, fixed: bool, cell: str | None = None

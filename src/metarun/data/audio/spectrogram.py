@@ -47,13 +47,12 @@ def cepstra(spectrograms: NDArray[np.uint8], number: int) -> NDArray[np.float64]
     from scipy.fft import dct
 
     level = spectrograms[:, 0].astype(np.float64) / 255
-    heard = (level.max(1) > 0).astype(np.float64)[:, None]
+    heard = level.max(1, keepdims=True) > 0
     found = dct(level, axis=1, norm="ortho")[:, :number]
-    change = np.diff(found, axis=2, prepend=found[:, :, :1])
     parts = []
-    for values in (found, change):
-        count = np.maximum(heard.sum(2), 1)
-        mean = (values * heard).sum(2) / count
-        spread = np.sqrt((((values - mean[:, :, None]) * heard) ** 2).sum(2) / count)
+    for values, there in ((found, heard), (np.diff(found, axis=2), heard[:, :, 1:] & heard[:, :, :-1])):
+        count = np.maximum(there.sum(2), 1)
+        mean = (values * there).sum(2) / count
+        spread = np.sqrt((((values - mean[:, :, None]) * there) ** 2).sum(2) / count)
         parts += [mean, spread]
     return np.hstack(parts)

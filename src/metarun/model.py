@@ -23,6 +23,7 @@ class Spec:
     descriptions: int = 0  # width of context["descriptions"], what is known about a class before any label
     vocabulary: int = 0  # token numbers there are, where shape is (tokens of a text,); 0 where inputs are no texts
     shared: bool = False  # labels mean the same in all tasks: the head starts where pretraining left the classifier
+    inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)  # shape of each, where a row holds several inputs
     groups: dict[str, tuple[int, int]] = field(default_factory=dict)  # columns of each group of features: first, behind
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from spoken_files import RATE, SPEAKERS, spoken, tone
 
 from metarun.data.audio.decode import FULL, decode, fitted
 from metarun.data.audio.disturbance import changed, faster, louder, noisy
@@ -20,8 +21,6 @@ from metarun.datasets.spoken_words import SpokenWords
 from metarun.errors import MetarunError
 
 soundfile = pytest.importorskip("soundfile")
-RATE = 8000
-SPEAKERS = ("anna", "ben", "cleo", "dan")
 GROUPS: dict[str, Any] = {
     "split_seed": 0, "test_group": None, "supports": [0, 4], "queries": 8, "train_shots": None, "train_queries": None,
     "test_tasks": 4, "noise": [], "gain": [], "speed": [], "bands": 16, "train_changes": 1.0, "seconds": 0.5,
@@ -30,24 +29,6 @@ WORDS: dict[str, Any] = {
     "split": "seeded", "split_seed": 0, "ways": [2], "supports": [1], "queries": 2, "train_ways": None,
     "train_shots": None, "train_queries": None, "test_tasks": 4, "bands": 16, "train_changes": 1.0, "seconds": 0.5,
 }  # fmt: skip
-
-
-def tone(hertz: float, seconds: float = 0.3, loud: float = 0.5) -> np.ndarray:
-    """Return a tone that fades."""
-    time = np.arange(round(seconds * RATE)) / RATE
-    return loud * np.sin(2 * np.pi * hertz * time) * np.exp(-3 * time)
-
-
-def spoken(place: Path, digits: int = 10, each: int = 6) -> Path:
-    """Write recordings in the official layout, every digit a tone, every speaker a little higher than the last."""
-    folder = place / "free-spoken-digit-dataset" / "recordings"
-    folder.mkdir(parents=True)
-    for who, name in enumerate(SPEAKERS):
-        for digit in range(digits):
-            for number in range(each):
-                clip = tone(200 * 1.3**digit * (1 + 0.02 * who + 0.005 * number))
-                soundfile.write(folder / f"{digit}_{name}_{number}.wav", clip, RATE)
-    return place
 
 
 @pytest.fixture(scope="module")

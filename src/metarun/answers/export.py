@@ -34,7 +34,8 @@ def write(pipeline: Pipeline, products: dict[str, Product], chosen: dict[str, An
         return
     spec, state = data.spec, rule.state_dict()
     arrays = {"shape": tuple(spec.shape), "classes": spec.classes, "descriptions": spec.descriptions, "task": spec.task,
-              "groups": dict(spec.groups), "shared": spec.shared, "vocabulary": spec.vocabulary}  # fmt: skip
+              "groups": dict(spec.groups), "shared": spec.shared, "vocabulary": spec.vocabulary,
+              "inputs": dict(spec.inputs)}  # fmt: skip
     content = {
         "format": FORMAT,
         "metarun": metarun.__version__,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metarun.answers.reading import PLAIN, Reader, Rows
-from metarun.data.tabular import ID, WORDS, Table, open_table
+from metarun.data.tabular import ID, PARQUET, WORDS, Table, open_table
 from metarun.errors import MetarunError, did_you_mean
 
 Told = dict[str, Any]
@@ -40,7 +40,8 @@ class MediaReader:
         Raises:
             MetarunError: a file or a column that is not there, an empty file, what cannot be read, with its line.
         """
-        table, column = open_table(path, option, "auto", "utf-8", None), COLUMN[self.kind]
+        column = COLUMN[self.kind]
+        table = open_table(path, option, "comma" if alone(path, column) else "auto", "utf-8", None)
         if self.kind == "images" and column not in table.names:  # pixels as columns
             return Reader(None, prod(self.told["shape"]), True).read(path, option, labelled)
         for name in [column, *([PLAIN] if labelled else [])]:
@@ -76,6 +77,14 @@ class MediaReader:
                 )
 
 
+def alone(path: Path, column: str) -> bool:
+    """Return whether a file of text has this one column, so that no separator tells itself."""
+    if not path.is_file() or path.suffix in (".gz", *PARQUET):
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return file.readline().strip() == column
+
+
 def beside(table: Table, names: Sequence[str], read: Callable[[Path, str], Any]) -> list[Any]:
     """Return what is read of the files that a table names. Raises MetarunError with the line of one that is missing."""
     found = []
@@ -83,7 +92,9 @@ def beside(table: Table, names: Sequence[str], read: Callable[[Path, str], Any])
         path = table.path.parent / Path(name).expanduser()
         where = f"{table.path} {table.place(row)}: {path}"
         if not path.is_file():
-            raise MetarunError(f"{where} is no file: paths in the column 'file' are those from {table.path.parent}")
+            raise MetarunError(
+                f"{where} is no file: paths in the column 'file' are those from {table.path.parent.resolve()}"
+            )
         found.append(read(path, where))
     return found
 

@@ -1,4 +1,4 @@
-"""Examples of a user's own table and texts: made up, seeded, small."""
+"""Examples of a user's own table, texts and clips: made up, seeded, small."""
 
 from __future__ import annotations
 
@@ -29,14 +29,19 @@ ASKED = {
 
 
 def write(kind: str, folder: Path) -> Path:
-    """Write patients.csv ("table") or texts.csv ("texts") into a folder and return its path.
+    """Write patients.csv ("table"), texts.csv ("texts"), words/ ("clips") or people/ ("speakers") and return its path.
 
     Raises:
         MetarunError: it is there already, or the folder cannot be written.
     """
-    path = folder / {"table": "patients.csv", "texts": "texts.csv"}[kind]
+    path = folder / {"table": "patients.csv", "texts": "texts.csv", "clips": "words", "speakers": "people"}[kind]
     if path.exists():
         raise MetarunError(f"{path} is there already and is not overwritten: move it, or give another folder, --to")
+    if kind in ("clips", "speakers"):
+        from metarun.data.audio import template
+
+        template.write(path, kind == "speakers")
+        return path
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(people() if kind == "table" else texts())
     atomic.write_text(path, text.getvalue())

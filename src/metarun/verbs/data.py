@@ -12,14 +12,14 @@ import typer
 from metarun import terminal
 from metarun.errors import MetarunError, did_you_mean
 
-_HELP = "Datasets: list, fetch NAME, check NAME or what is yours, template ratings|table|texts."
+_HELP = "Datasets: list, fetch NAME, check NAME or what is yours, template KIND."
 app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
 _FOLDER = typer.Option("--folder", help="where datasets are; else METARUN_DATA, else ~/.cache/metarun/data")
 _NAME = typer.Argument(help="a name as `metarun data list` prints it, such as 1m or omniglot")
 _THING = typer.Argument(help="a name such as 1m or omniglot, or with --as a file or folder of your own")
 _WORDS = typer.Argument(metavar="[OPTION=VALUE]...", help="with --as: options of the dataset, such as dataset.user=uid")
-_AS = typer.Option("--as", help="what yours holds: ratings, table or texts (a file), images (a folder)")
-_KIND = typer.Argument(help="what of: ratings, table or texts")
+_AS = typer.Option("--as", help="what yours holds: ratings, table, texts (a file), images, clips, speakers (a folder)")
+_KIND = typer.Argument(help="what of: ratings, table, texts, clips or speakers")
 _TO = typer.Option("--to", help="the folder to write into")
 
 

@@ -1,4 +1,4 @@
-"""`metarun data check FILE --as table|texts` and their templates: what a run would see, and how to start it."""
+"""`metarun data check PATH --as table|texts|clips|speakers`, and their templates: what a run would see."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from typing import Any
 
 from metarun.verbs.words import overrides, quoted
 
-KINDS = {"table": "table_csv", "texts": "text_csv"}
-RUNS = {"table": ["+experiment=table"], "texts": ["+experiment=clinc150", "dataset=text_csv"]}
-EXAMPLES = {"table": "dataset.target=COLUMN", "texts": "dataset.label=COLUMN"}
+KINDS = {"table": "table_csv", "texts": "text_csv", "clips": "audio_folder", "speakers": "audio_speakers"}
+RUNS = {
+    "table": ["+experiment=table"],
+    "texts": ["+experiment=clinc150", "dataset=text_csv"],
+    "clips": ["+experiment=spoken_words", "dataset=audio_folder"],
+    "speakers": ["+experiment=spoken_digits", "dataset=audio_speakers"],
+}
+EXAMPLES = {
+    "table": "dataset.target=COLUMN", "texts": "dataset.label=COLUMN", "clips": "dataset.ways=[5]",
+    "speakers": "dataset.test_group=NAME",
+}  # fmt: skip
 COLUMNS = {
     "table": ["dataset.target=ill", "dataset.group=clinic"],
     "texts": ["dataset.ways=[2]", "dataset.train_ways=[4]"],
+    "clips": ["dataset.ways=[2]"],
+    "speakers": ["dataset.supports=[0,5]", "dataset.queries=20"],
 }
 
 
@@ -45,12 +55,18 @@ def check(path: str, kind: str, words: Sequence[str]) -> Iterator[str]:
     table = data.table
     yield f"{table.name}: {len(table.label):,} rows"
     yield from labels(table)
+    grouped = kind in ("table", "speakers")
     if kind == "table":
         yield f"features: {', '.join(data.columns)}; as {data.inputs.shape[1]} numbers a row"
         yield from counted("groups", table.groups, table.group) if len(table.groups) > 1 else ["groups: none"]
-    else:
+    elif kind == "speakers":
+        yield from counted("speakers", table.groups, table.group)
+    if kind in ("clips", "speakers"):
+        _, bands, frames = data.inputs.shape[1:]
+        yield f"a clip: {table.inputs.shape[1] / data.rate:g} s at {data.rate:,} Hz, as {bands} bands x {frames} frames"
+    elif kind == "texts":
         yield f"vocabulary: {len(data.vocabulary):,} tokens of training texts, {data.inputs.shape[1]} a text at most"
-    names = table.groups if kind == "table" else table.classes
+    names = table.groups if grouped else table.classes
     if len(names) > 1:
         parts = data.parts
         yield "; ".join(f"{part}: {', '.join(names[place] for place in parts[part])}" for part in parts)

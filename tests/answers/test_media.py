@@ -76,8 +76,8 @@ def test_images_are_read_from_files_and_from_columns(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     found = run(config.compose([
         "+experiment=digits_protonet", "dataset.ways=[2]", "dataset.test_tasks=4", "evaluate.validation_tasks=4",
-        "evaluate.against=[]", f"paths.outputs={tmp_path}", "pipeline.meta.steps=3", "backbone=conv4", "backbone.channels=8",
-        "dataset.supports=[1]",
+        "evaluate.against=[]", f"paths.outputs={tmp_path}", "pipeline.meta.steps=3", "backbone=conv4",
+        "backbone.channels=8", "dataset.supports=[1]",
     ]))  # fmt: skip
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (4, 8, 8)).astype(np.uint8)

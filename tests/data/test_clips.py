@@ -16,6 +16,7 @@ from metarun.data.audio.disturbance import changed, faster, louder, noisy
 from metarun.data.audio.spectrogram import cepstra, log_mel
 from metarun.datasets.audio_folder import AudioFolder
 from metarun.datasets.audio_speakers import AudioSpeakers
+from metarun.datasets.speaker_drift import SpeakerDrift
 from metarun.datasets.spoken_digits import SpokenDigits
 from metarun.datasets.spoken_words import SpokenWords
 from metarun.errors import MetarunError
@@ -167,3 +168,17 @@ def test_folders_of_ones_own(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "people" / "eve" / "go" / "quiet.wav", np.zeros(900), RATE)
     with pytest.raises(MetarunError, match=r"quiet.wav is silent"):
         _ = AudioFolder(path=str(tmp_path / "people" / "eve"), rate=RATE, shares=[0.34, 0.33, 0.33], **WORDS).table
+
+
+def test_speakers_follow_one_another_and_the_first_are_the_opening(home: Path) -> None:
+    view = {"supports": [4], "queries": 4, "test_tasks": 4, "split_seed": 1, "seconds": 0.5, "bands": 16}
+    data = SpeakerDrift(str(home), opening_speakers=2, **view)
+    x, y = data.whole
+    assert (data.opening, data.found.drifts, data.truth["drifts"]) == (120, [60, 120, 180], [180])
+    speaker = data.table.group[data.order]
+    assert [len(set(speaker[i : i + 60])) for i in range(0, 240, 60)] == [1] * 4
+    _, seen, label, _ = data.source(240, 0).batch(0)
+    assert {tuple(row.tolist()) for row in seen} == {tuple(row.tolist()) for row in x[:120]}
+    assert sorted(label.tolist()) == sorted(y[:120].tolist())
+    with pytest.raises(MetarunError, match="opening_speakers=4"):
+        SpeakerDrift(str(home), opening_speakers=4, **view)

@@ -21,14 +21,16 @@ class NewWords(FewShot):
     """Clips as spectrograms (1, bands, frames); episodes are of words."""
 
     row = "clip"
+    rate: int
+    """Of samples, in Hz."""
 
-    def __init__(self, split: str, rate: int, bands: int, train_changes: float, **view: Any) -> None:
-        """rate: in Hz; bands: of frequencies; train_changes: how much training clips are changed at random.
+    def __init__(self, split: str, bands: int, train_changes: float, **view: Any) -> None:
+        """bands: of frequencies; train_changes: how much training clips are changed at random.
 
         view: what all labelled rows are asked for.
         """
         super().__init__(split, **view)
-        self.rate, self.bands = rate, bands
+        self.bands = bands
         self.change = partial(changed, size=train_changes) if train_changes else None
 
     @cached_property
@@ -48,10 +50,11 @@ class NewSpeakers(Grouped):
     """
 
     kind = "speaker"
+    rate: int
+    """Of samples, in Hz."""
 
     def __init__(
         self,
-        rate: int,
         bands: int,
         train_changes: float,
         noise: list[float],
@@ -61,7 +64,7 @@ class NewSpeakers(Grouped):
     ) -> None:
         """noise, gain: in decibels; speed: factors; the rest as of `NewWords`; view: as of every set of groups."""
         super().__init__(**view)
-        self.rate, self.bands = rate, bands
+        self.bands = bands
         self.change = partial(changed, size=train_changes) if train_changes else None
         self.conditions: dict[str, tuple[str, float]] = {
             **{f"noise {decibels:g} dB": ("noise", decibels) for decibels in noise},

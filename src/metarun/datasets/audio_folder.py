@@ -14,10 +14,10 @@ class AudioFolder(NewWords):
 
     fewer = "lower it, or give that part more of dataset.shares"
 
-    def __init__(self, path: str, seconds: float, shares: list[float], **view: Any) -> None:
-        """seconds: of a clip that are heard; shares: of the words; view: see `NewWords`."""
+    def __init__(self, path: str, rate: int, seconds: float, shares: list[float], **view: Any) -> None:
+        """rate: Hz that clips are brought to; seconds: of each that are heard; shares: of words; view: `NewWords`."""
         super().__init__(**view)
-        self.path, self.seconds, self.shares = path, seconds, shares
+        self.path, self.rate, self.seconds, self.shares = path, rate, seconds, shares
 
     def read(self) -> LabelledRows:
         """Return the clips."""

@@ -12,10 +12,10 @@ from metarun.data.labelled import LabelledRows
 class AudioSpeakers(NewSpeakers):
     """A folder of speakers, each with a folder of clips for each word; a speaker is a task."""
 
-    def __init__(self, path: str, seconds: float, **view: Any) -> None:
-        """seconds: of a clip that are heard; view: see `NewSpeakers`."""
+    def __init__(self, path: str, rate: int, seconds: float, **view: Any) -> None:
+        """rate: in Hz, that all clips are brought to; seconds: of a clip that are heard; view: see `NewSpeakers`."""
         super().__init__(**view)
-        self.path, self.seconds = path, seconds
+        self.path, self.rate, self.seconds = path, rate, seconds
 
     def read(self) -> LabelledRows:
         """Return the clips."""

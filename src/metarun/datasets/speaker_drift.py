@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +23,19 @@ from metarun.model import Spec
 class SpeakerDrift(Streamed):
     """Digits by the first speakers are pretrained on; then others speak in turn, and each change is a drift."""
 
-    def __init__(self, folder: str | None, seconds: float, bands: int, opening_speakers: int, **view: Any) -> None:
-        """opening_speakers: who are pretrained on; view: what every stream is asked for, without its opening."""
-        super().__init__(opening=0, standardise=False, lags=[], **view)
+    def __init__(
+        self,
+        folder: str | None,
+        seconds: float,
+        bands: int,
+        opening_speakers: int,
+        supports: list[int],
+        queries: int,
+        test_tasks: int,
+        split_seed: int,
+    ) -> None:
+        """opening_speakers: who are pretrained on; the rest as of every stream."""
+        super().__init__(0, False, [], supports, queries, test_tasks, split_seed)
         self.folder, self.seconds, self.bands = Path(folder) if folder else None, seconds, bands
         clips = self.table
         if not 1 <= opening_speakers < len(clips.groups):

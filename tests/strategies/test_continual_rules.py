@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,13 @@ from metarun.objectives.cross_entropy import CrossEntropy
 from metarun.objectives.squared import Squared
 from metarun.rule import Batch
 from metarun.strategies import memory
+from metarun.strategies.gradient import Gradient
 from metarun.strategies.online.ewc import EWC
 from metarun.strategies.online.replay import Replay
+from metarun.strategies.online.reset import Reset
 from metarun.strategies.online.rls import RecursiveLeastSquares
 from metarun.strategies.online.slda import StreamingLDA
+from metarun.strategies.online.window import Window
 
 FEATURES, CLASSES = 4, 3
 
@@ -186,3 +190,37 @@ def test_streaming_lda_is_lda_of_all_rows_whatever_the_chunk() -> None:
 def test_lda_of_numbers_is_refused() -> None:
     with pytest.raises(MetarunError, match="online/rls"):
         StreamingLDA(model=model(0), shrink=0.1, refresh=10)
+
+
+def test_a_window_is_what_a_fresh_fit_on_its_rows_alone_is_and_nothing_between_two_trainings() -> None:
+    fields: dict[str, Any] = {"model": model(), "inner_lr": 0.3, "steps": 7}
+    rule, plain = Window(size=6, every=4, **fields), Gradient(**fields)
+    stream = rows(14, 3)
+    x = rule.model.backbone(stream.x)
+    state = start = rule.init({})
+    seen = []
+    for i in range(14):
+        one = torch.ones(1)
+        state = rule.update(state, Batch(x[i : i + 1], stream.y[i : i + 1], one, one, torch.tensor(0)))
+        seen.append(state["theta"])
+    assert all(torch.equal(seen[2][name], start["theta"][name]) for name in start["theta"])
+    assert all(torch.equal(seen[11][name], seen[13][name]) for name in seen[11])
+    last = Batch(x[6:12], stream.y[6:12], torch.ones(6), torch.ones(6), torch.tensor(0))
+    fresh = plain.update(plain.init({}), last)["theta"]
+    assert all(torch.allclose(seen[11][name], fresh[name]) for name in fresh)
+    whole = rule.update(start, Batch(x[:12], stream.y[:12], torch.ones(12), torch.ones(12), torch.tensor(0)))["theta"]
+    assert all(torch.allclose(whole[name], fresh[name]) for name in fresh)
+
+
+def test_a_reset_goes_on_from_the_start_at_an_alarm() -> None:
+    plain = Gradient(model=model(), inner_lr=0.3)
+    rule = Reset(model=plain.model, rule=functools.partial(Gradient, inner_lr=0.3))
+    first, second = ((rule.model.backbone(part.x), part.y) for part in (rows(5, 1), rows(5, 2)))
+    one = torch.ones(5)
+    state = rule.update(rule.init({}), Batch(*first, one, one, torch.tensor(0)))
+    moved = plain.update(plain.init({}), Batch(*first, one, one, torch.tensor(0)))["theta"]
+    assert all(torch.equal(state["rule"]["theta"][name], moved[name]) for name in moved)
+    state = rule.update(state, Batch(*second, one, one, torch.tensor(3)))
+    fresh = plain.update(plain.init({}), Batch(*second, one, one, torch.tensor(0)))["theta"]
+    assert all(torch.equal(state["rule"]["theta"][name], fresh[name]) for name in fresh)
+    assert int(rule.told(state)["resets"]) == 1

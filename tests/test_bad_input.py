@@ -66,7 +66,7 @@ BAD = [
     (["movielens_maml"], "movielens_maml: did you mean metarun +experiment=movielens_maml?"),
     (
         ["movielens_mam"],
-        "neither a verb (advise, data, explain, list, predict, recommend, report, show, update) nor key=value. "
+        "neither a verb (advise, audit, data, explain, list, predict, recommend, report, show, update) nor key=value. "
         "Did you mean +experiment=movielens_maml?",
     ),
     (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from metarun.commandline import CommandLine
 
-VERBS = ("list", "show", "data", "advise", "report", "predict", "explain", "recommend", "update")
+VERBS = ("list", "show", "data", "advise", "report", "predict", "explain", "audit", "recommend", "update")
 CRASH = 1
 _code = 0
 """The exit code of a single run that Hydra has started."""

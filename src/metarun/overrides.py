@@ -15,7 +15,7 @@ from metarun import options
 from metarun.errors import MetarunError, did_you_mean
 from metarun.schema import OPEN, load
 
-VERBS = ("advise", "data", "explain", "list", "predict", "recommend", "report", "show", "update")
+VERBS = ("advise", "audit", "data", "explain", "list", "predict", "recommend", "report", "show", "update")
 _POINTS = 24
 """The most combinations of a sweep that are composed before it starts."""
 SPACE = "sweep"

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import metarun
-from metarun import cli, config
-from metarun.answers import rows
+from metarun import cli, config, verbs
+from metarun.answers import audit, rows
 from metarun.errors import MetarunError
 from metarun.run import run
 
@@ -112,3 +112,50 @@ def test_what_is_wrong_is_told_with_its_place(
 ) -> None:
     with pytest.raises(MetarunError, match=said):
         rows.load(clinics).predict(file(tmp_path, "s.csv", support), file(tmp_path, "q.csv", query))
+
+
+def test_an_audit_compares_groups_before_and_after_adapting(
+    clinics: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("fairlearn")
+    ages = range(20, 80, 2)
+    lines = [f"{age},{'yes' if age % 4 else 'no'},{'ill' if age > 50 else 'well'}" for age in ages]
+    query = file(tmp_path, "q.csv", "\n".join(["age,smokes,ill", *lines]) + "\n")
+    support = file(tmp_path, "s.csv", LABELLED)
+    kind, found = audit.audit(rows.load(clinics), support, query, "smokes", None)
+    assert list(found) == ["before", "after"]
+    for state, given in (("before", None), ("after", support)):
+        prediction = rows.load(clinics).predict(given, query)
+        right = prediction.label == prediction.truth
+        accuracy, *_, specificity = found[state].gaps
+        own = {name: right[kind == name].mean() for name in ("no", "yes")}
+        assert accuracy.groups == pytest.approx(own)
+        assert accuracy.gap == pytest.approx(abs(own["no"] - own["yes"]))
+        assert accuracy.low <= accuracy.gap <= accuracy.high
+        ill = (kind == "yes") & (prediction.truth == "ill")
+        assert specificity.metric == "specificity"  # "well" is looked for, the later by alphabet
+        assert specificity.groups["yes"] == pytest.approx((prediction.label[ill] == "ill").mean())
+        line = found[state].reliability
+        assert line.right.mean() == pytest.approx(right.mean())
+    words = ["audit", str(clinics), "--query", str(query), "--support", str(support), "--by", "smokes"]
+    assert cli.main([*words, "--positive", "ill", "--plot", str(tmp_path / "r.png")]) == 0
+    out = capsys.readouterr().out
+    assert "predicted ill" in out
+    assert (tmp_path / "r.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--by", "smoke"], "--by=smoke: .*Did you mean 'smokes'"),
+        (["--by", "age"], "12 different values"),
+        (["--by", "smokes", "--positive", "sick"], "no such class; choose ill, well"),
+        (["--by", "smokes", "--plot", "r.txt"], "written as .png, .svg or .pdf"),
+    ],
+)
+def test_an_audit_says_what_is_wrong(clinics: Path, tmp_path: Path, more: list[str], said: str) -> None:
+    pytest.importorskip("fairlearn")
+    lines = [f"{20 + i},{'yes' if i % 2 else 'no'},{'ill' if i > 5 else 'well'}" for i in range(12)]
+    query = file(tmp_path, "q.csv", "\n".join(["age,smokes,ill", *lines]) + "\n")
+    with pytest.raises(MetarunError, match=said):
+        verbs.main(["audit", str(clinics), "--query", str(query), *more])

@@ -27,6 +27,7 @@ app.command("recommend")(recommend.recommend)
 app.command("update")(update.update)
 app.command("predict")(predict.predict)
 app.command("explain")(predict.explain)
+app.command("audit")(predict.audit)
 
 
 def main(words: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""`metarun predict` and `metarun explain`: what a finished run says of rows of a file, and because of which rows."""
+"""`metarun predict`, `explain` and `audit`: what a finished run says of rows of a file, and why."""
 
 from __future__ import annotations
 
@@ -40,3 +40,18 @@ def explain(
     from metarun.answers import row_command
 
     row_command.explain(run, outputs, support, query, k, out)
+
+
+def audit(
+    run: Annotated[str, _RUN],
+    query: Annotated[Path, typer.Option("--query", help="rows with labels, and with the column that tells groups")],
+    by: Annotated[str, typer.Option("--by", help="the column that tells groups of people apart, such as sex")],
+    support: Annotated[Path | None, typer.Option("--support", help="labelled rows to adapt to")] = None,
+    positive: Annotated[str | None, typer.Option("--positive", help="the class that is looked for")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="draw how reliable probabilities are: .png, .svg")] = None,
+    outputs: Annotated[Path, _OUTPUTS] = Path("outputs"),
+) -> None:
+    """Compare errors between groups of people, before and after adapting, and see whether probabilities hold."""
+    from metarun.answers import audit_command
+
+    audit_command.audit(run, outputs, support, query, by, positive, plot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,10 +132,28 @@ def test_other_groups_do_not_change_how_columns_are_read() -> None:
             rows.inputs[rows.group == 2] += self.shift
             return rows
 
-    plain, moved = Table(**{**VIEW, "test_group": "g2"}), Table(**{**VIEW, "test_group": "g2"})
+    plain, moved = (Table(label_noise=0.0, **{**VIEW, "test_group": "g2"}) for _ in range(2))
     moved.shift = 1e6
     seen = torch.from_numpy(plain.seen)
     assert torch.equal(plain.inputs[seen], moved.inputs[seen])
+
+
+@pytest.mark.parametrize("numbers", [False, True])
+def test_label_noise_is_of_training_rows_alone(numbers: bool) -> None:
+    class Table(TableData):
+        def read(self) -> LabelledRows:
+            rows = people((400, 300, 300))
+            return replace(rows, label=rows.inputs[:, 1].astype(np.float32), classes=[]) if numbers else rows
+
+    clean, noisy = (Table(label_noise=noise, **{**VIEW, "test_group": "g2"}) for noise in (0.0, 0.3))
+    other = (clean.label != noisy.label).numpy()
+    assert not other[~clean.seen].any()
+    if numbers:
+        assert (noisy.label - clean.label)[clean.seen].std() == pytest.approx(0.3, rel=0.1)
+    else:
+        assert other[clean.seen].mean() == pytest.approx(0.3, abs=0.05)
+        assert set(noisy.label.tolist()) == {0, 1}
+    assert ("label_noise" in noisy.setting, "label_noise" in clean.setting) == (True, False)
 
 
 def test_clinical_metrics_by_hand() -> None:

@@ -20,8 +20,10 @@ from metarun.protocols.labels import Metric, of_one
 class TableData(Grouped):
     """Rows of numbers, categories and holes. Numbers to be predicted are standardised, and judged in their units."""
 
-    def __init__(self, **view: Any) -> None:
+    def __init__(self, label_noise: float, **view: Any) -> None:
+        """label_noise: share of the training labels that are another class; of numbers, the spread of what is added."""
         super().__init__(**view)
+        self.label_noise = label_noise
         self.columns: list[str] = []
         self.categories: list[int] = []
 
@@ -40,6 +42,11 @@ class TableData(Grouped):
             "unit": (0.0, 1.0) if self.table.classes else self.unit_of_label,
             "encoding": self.encoding.plain(),
         }
+
+    @property
+    def setting(self) -> dict[str, object]:
+        """Who tests, the seeds, and how wrong training labels are where they are."""
+        return {**super().setting, **({"label_noise": self.label_noise} if self.label_noise else {})}
 
     @cached_property
     def encoding(self) -> Encoding:
@@ -61,10 +68,15 @@ class TableData(Grouped):
     @cached_property
     def label(self) -> Tensor:
         """What is to be predicted, (N,)."""
+        draws = np.random.default_rng([self.split_seed, 17])
         if self.table.classes:
-            return super().label
+            classes, label = len(self.table.classes), self.table.label
+            wrong = self.seen & (draws.random(len(label)) < self.label_noise)
+            moved = (label + draws.integers(1, max(classes, 2), len(label))) % classes
+            return torch.from_numpy(np.where(wrong, moved, label))
         mean, spread = self.unit_of_label
-        return torch.from_numpy(((self.table.label - mean) / spread).astype(np.float32))
+        added = self.label_noise * draws.normal(size=len(self.table.label)) * self.seen
+        return torch.from_numpy(((self.table.label - mean) / spread + added).astype(np.float32))
 
     @property
     def metrics(self) -> dict[str, Metric]:

@@ -48,6 +48,20 @@ def backbone(request: pytest.FixtureRequest) -> TextEncoder:
     return made
 
 
+@pytest.mark.parametrize("kind", [GRU, LSTM])
+def test_recurrent_networks_hear_each_moment_and_not_the_silence(kind: type[TextEncoder]) -> None:
+    torch.manual_seed(0)
+    made: Any = kind(4, 5, spec=Spec(shape=(1, 6, 8)))  # type: ignore[call-arg]
+    x = torch.randint(1, 256, (3, 1, 6, 8), dtype=torch.uint8)
+    x[:, :, :, 5:] = 0
+    short: Any = kind(4, 5, spec=Spec(shape=(1, 6, 5)))  # type: ignore[call-arg]
+    short.load_state_dict(made.state_dict())
+    assert torch.allclose(made(x), short(x[..., :5]))
+    assert torch.allclose(made(x), made(x.float() / 255))
+    assert not torch.allclose(made(x), made(x.flip(3)), atol=1e-3)
+    assert torch.isfinite(made(torch.zeros_like(x))).all()
+
+
 def official(home: Path) -> Path:
     """Write a small CLINC150 in the official layout: 5 domains of 3 intents, 12 texts each."""
     folder = home / "clinc150"

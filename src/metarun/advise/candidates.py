@@ -11,7 +11,7 @@ from metarun import config, options
 from metarun.errors import MetarunError, did_you_mean
 
 ENTERED = ("transfer", "online", "adaptive", "meta", "baseline")
-ESTIMATORS = ("baseline/logistic", "baseline/boosting", "baseline/tfidf")
+ESTIMATORS = ("baseline/logistic", "baseline/boosting", "baseline/tfidf", "baseline/svm", "baseline/late_average")
 """Baselines that are an answer by themselves; the others are there to be beaten."""
 
 
@@ -50,7 +50,7 @@ def base(dataset: str) -> list[str]:
             f"advise {dataset}: there is no such dataset.{did_you_mean(dataset, known)} See metarun list"
         )
     header = options.header(f"dataset/{dataset}")
-    if "tasks" not in header.offers or ("stream" in header.offers and "source" not in header.offers):
+    if "tasks" not in header.offers or "rows in order" in header.offers:
         raise MetarunError(
             f"advise {dataset}: is a stream, and the tournament is on tasks: metarun +experiment=streams_compare "
             "compares rules on a stream"

@@ -10,13 +10,16 @@ from metarun.model import Spec
 
 
 class Recurrent(TextEncoder):
-    """Reads tokens from left to right; the embedding is the mean of what it thinks at each. A subclass writes `cell`.
+    """Reads tokens, or moments of a spectrogram, from left to right; a subclass writes `cell`.
+
+    The embedding is the mean of what it thinks at each.
 
     `gates`: how many times the width of the state one step computes.
     """
 
     gates: int
     causal = True
+    hears = True
 
     def __init__(self, width: int, hidden: int, *, spec: Spec) -> None:
         """width: E, of a token's vector; hidden: D, of the state."""

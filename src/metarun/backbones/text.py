@@ -13,16 +13,25 @@ from metarun.model import Spec
 
 
 class TextEncoder(Encoder):
-    """Token numbers (B, L) to features [embedding (D), 1]; a subclass writes `encoded` and sets `dim`."""
+    """Token numbers (B, L) to features [embedding (D), 1]; a subclass writes `encoded` and sets `dim`.
+
+    `hears`: whether spectrograms (B, 1, bands, L) are read too, each moment as a token.
+    """
+
+    hears = False
 
     def __init__(self, width: int, spec: Spec) -> None:
         """width: E, of a token's vector."""
         super().__init__("none", spec)
-        if not spec.vocabulary:
+        self.heard = self.hears and not spec.vocabulary and len(spec.shape) == 3 and spec.shape[0] == 1
+        if self.heard:
+            self.of_frame = nn.Linear(spec.shape[1], width)
+        elif spec.vocabulary:
+            self.vectors = nn.Parameter(torch.randn(spec.vocabulary, width) / width**0.5)
+        else:
             raise MetarunError(
                 f"this backbone reads texts, but the dataset gives arrays of {tuple(spec.shape)}: choose backbone=mlp"
             )
-        self.vectors = nn.Parameter(torch.randn(spec.vocabulary, width) / width**0.5)
 
     def encoded(self, vectors: Tensor, there: Tensor, tokens: Tensor) -> Tensor:
         """Return embeddings (B, D) of token vectors (B, L, E); there (B, L): 1 where a token is, 0 at padding."""
@@ -30,8 +39,14 @@ class TextEncoder(Encoder):
 
     def forward(self, x: Tensor, counted: Tensor | None = None) -> Tensor:
         """Return features (B, D + 1) of token numbers (B, L); what other rows are beside them never matters."""
-        there = (x != PADDING).to(self.reads)
-        vectors = embedding(x, self.vectors) * there[..., None]
+        if self.heard:
+            level = (x.to(self.reads) / 255 if x.dtype == torch.uint8 else x).reshape(len(x), *self.shape)
+            frames = level[:, 0].mT
+            there = (frames.amax(-1) > 0).to(self.reads)
+            vectors = self.of_frame(frames) * there[..., None]
+        else:
+            there = (x != PADDING).to(self.reads)
+            vectors = embedding(x, self.vectors) * there[..., None]
         found = self.encoded(vectors, there, x)
         return torch.cat([found, found.new_ones(len(found), 1)], -1)
 

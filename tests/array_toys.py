@@ -18,15 +18,15 @@ from metarun.tasks import encode
 FEATURES, CLASSES, DESCRIPTIONS, HIDDEN = 5, 4, 3, 6
 CLASSIFICATION, REGRESSION = "classification", "regression"
 RECOMMENDATION = {"items", "ratings", "interactions", "rows in time"}
-TEXT = {"text"}
-"""What reads token numbers: test_text.py."""
+OTHER = {"text", "audio", "inputs"}
+"""What reads no plain arrays: test_text.py, test_clips.py, test_fusion.py."""
 OBJECTIVES = {CLASSIFICATION: "cross_entropy", REGRESSION: "squared"}
 
 
 def kinds(method: str) -> tuple[str, ...]:
     """Return the kinds of tasks on plain arrays that a method says it is for."""
     needed = set(needs(method))
-    if needed & (RECOMMENDATION | TEXT):
+    if needed & (RECOMMENDATION | OTHER):
         return ()
     return tuple(
         k for k in OBJECTIVES if not needed & ({REGRESSION} if k == CLASSIFICATION else {"classes", CLASSIFICATION})

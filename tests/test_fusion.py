@@ -11,6 +11,7 @@ import torch
 from spoken_files import spoken
 
 from metarun import config
+from metarun.answers.rows import load as rows_of
 from metarun.backbones.fusion import Fusion
 from metarun.data.named import only, packed, segments, some_missing
 from metarun.datasets.spoken_written_digits import SpokenWrittenDigits
@@ -109,3 +110,5 @@ def test_a_run_shows_both_and_each_alone(home: Path, tmp_path: Path) -> None:
     assert set(summary["test"]) >= {"new speaker", "written alone", "spoken alone"}
     accuracy = summary["test"]["new speaker"]["5"]["transfer/probe"]["accuracy"]["value"]
     assert accuracy > 0.5
+    with pytest.raises(MetarunError, match="several inputs at once"):
+        rows_of(found["folder"])

@@ -32,6 +32,8 @@ class RowAnswers:
     def __init__(self, found: Adapted) -> None:
         self.found, self.classifies = found, found.classifies
         told = found.reading
+        if found.shared and told is None:
+            raise MetarunError(f"{found.name} reads several inputs at once, which no file of rows holds yet")
         media = told is not None and "kind" in told
         self.reader: Reader | MediaReader = (
             MediaReader(told) if told and media else Reader(told, int(np.prod(found.shape)), found.classifies)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,8 @@ class SpokenWrittenDigits(Grouped):
         change = {"written": affine, "spoken": disturbance.changed}
         for number, (name, part) in enumerate(segments(shapes).items()):
             own = x[:, part.start + 1 : part.stop].reshape(len(x), *shapes[name])
-            own = (
-                partial(change[name], size=self.train_changes)(own, combine(number, key)) if self.train_changes else own
-            )
+            if self.train_changes:
+                own = change[name](own, combine(number, key), self.train_changes)
             parts += [x[:, part.start : part.start + 1], own.flatten(1)]
         found = torch.cat(parts, 1)
         return some_missing(found, key, self.train_missing, shapes) if len(shapes) > 1 else found

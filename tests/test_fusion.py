@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from spoken_files import spoken
+from spoken_files import RATE, spoken, tone
 
 from metarun import config
 from metarun.answers.rows import load as rows_of
 from metarun.backbones.fusion import Fusion
 from metarun.data.named import only, packed, segments, some_missing
+from metarun.data.own_inputs import as_bytes
 from metarun.datasets.spoken_written_digits import SpokenWrittenDigits
 from metarun.errors import MetarunError
 from metarun.model import Spec
@@ -38,7 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows(number: int = 6) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     made = {name: torch.randint(0, 256, (number, *shape), generator=generator) for name, shape in SHAPES.items()}
-    return packed({name: value.to(torch.uint8) for name, value in made.items()})
+    return packed({name: value.to(torch.uint8) for name, value in made.items()}, {})
 
 
 def test_a_missing_input_says_nothing_and_the_others_are_as_if_it_were_none() -> None:
@@ -112,3 +113,52 @@ def test_a_run_shows_both_and_each_alone(home: Path, tmp_path: Path) -> None:
     assert accuracy > 0.5
     with pytest.raises(MetarunError, match="several inputs at once"):
         rows_of(found["folder"])
+
+
+def things(folder: Path) -> Path:
+    """Write a table of 3 groups of 24 rows: a photo bright or dark, a tone, a number, a label that all three tell."""
+    images = pytest.importorskip("PIL.Image")
+    soundfile = pytest.importorskip("soundfile")
+    draws = np.random.default_rng(0)
+    lines = ["photo,sound,weight,height,shop,label"]
+    for row in range(72):
+        heavy = row % 2
+        picture = np.clip(draws.normal(60 + 130 * heavy, 20, (9, 12)), 0, 255).astype(np.uint8)
+        images.fromarray(picture).save(folder / f"{row}.png")
+        soundfile.write(folder / f"{row}.wav", tone(300 + 900 * heavy + 5 * draws.normal()), RATE)
+        given = [f"{row}.png", f"{row}.wav", f"{1 + heavy + 0.1 * draws.normal():.3f}"]
+        given = [value if draws.random() > 0.1 else "" for value in given]
+        lines.append(",".join([*given, str(row), "abc"[row // 24], ("light", "heavy")[heavy]]))
+    (folder / "things.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "things.csv"
+
+
+def test_a_table_of_files_and_numbers_is_learned_and_answered(tmp_path: Path) -> None:
+    table = things(tmp_path)
+    found = run(config.compose([
+        "+experiment=spoken_written_digits", "dataset=inputs_csv", f"dataset.path={table}", "dataset.images=[photo]",
+        "dataset.clips=[sound]", "dataset.numbers=[weight,height]", "dataset.group=shop", "dataset.side=16",
+        f"dataset.rate={RATE}", "dataset.seconds=0.5", "dataset.bands=16", "dataset.queries=10", "dataset.test_tasks=3",
+        "evaluate.validation_tasks=2", "evaluate.against=[baseline/late_average]", "backbone.channels=4",
+        "backbone.width=16", "pretrain.epochs=60", "pretrain.batch=12", f"paths.outputs={tmp_path}",
+    ]))  # fmt: skip
+    summary = read_json(Path(found["folder"]) / "summary.json")
+    assert set(summary["test"]) >= {"new group", "photo alone", "sound alone", "numbers alone"}
+    assert summary["test"]["new group"]["5"]["transfer/probe"]["accuracy"]["value"] > 0.8
+    lines = table.read_text(encoding="utf-8").splitlines()
+    (tmp_path / "query.csv").write_text("\n".join([lines[0], "3.png,,,,x,heavy", ",8.wav,,,x,light"]) + "\n")
+    answers = rows_of(found["folder"])
+    told = answers.predict(None, tmp_path / "query.csv")
+    assert told.label.tolist() == ["heavy", "light"]
+    for line, said in (("99.png,,,,x,heavy", "line 2: column 'photo': .*99.png is no file"),
+                       ("3.png,,much,,x,heavy", "line 2: column 'weight': 'much' is not a number"),
+                       ("3.png,,,,x,huge", "'huge', and the classes of the run are")):  # fmt: skip
+        (tmp_path / "query.csv").write_text(f"{lines[0]}\n{line}\n")
+        with pytest.raises(MetarunError, match=said):
+            answers.predict(None, tmp_path / "query.csv")
+
+
+def test_numbers_are_read_as_training_groups_taught_and_holes_are_the_mean() -> None:
+    numbers = np.array([[1.0], [3.0], [np.nan], [99.0]])
+    found = as_bytes(numbers, np.array([2.0]), np.array([1.0]))
+    assert found[:, 0].tolist() == [96, 160, 128, 255]

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 from metarun.answers.reading import PLAIN, Reader, Rows
+from metarun.data import own_inputs
+from metarun.data.named import packed
+from metarun.data.named_inputs import NUMBERS
 from metarun.data.tabular import ID, PARQUET, WORDS, Table, open_table
 from metarun.errors import MetarunError, did_you_mean
 
@@ -28,7 +31,6 @@ class MediaReader:
     """
 
     unit = (0.0, 1.0)
-    target = PLAIN
 
     def __init__(self, told: Told) -> None:
         self.told, self.kind = told, str(told["kind"])
@@ -40,6 +42,8 @@ class MediaReader:
         Raises:
             MetarunError: a file or a column that is not there, an empty file, what cannot be read, with its line.
         """
+        if self.kind == "inputs":
+            return self.inputs(path, option, labelled)
         column = COLUMN[self.kind]
         table = open_table(path, option, "comma" if alone(path, column) else "auto", "utf-8", None)
         if self.kind == "images" and column not in table.names:  # pixels as columns
@@ -67,12 +71,28 @@ class MediaReader:
         read = clips if self.kind == "clips" else images
         return Rows(read(self.told, table, found[column]), found.get(PLAIN))
 
-    def check(self, table: Table, labels: Sequence[str]) -> None:
+    def inputs(self, path: Path, option: str, labelled: bool) -> Rows:
+        """Return rows of several inputs; a label is read where there is a column of it."""
+        form, target = own_inputs.Form(*self.told["form"]), self.told["target"]
+        has = target in open_table(path, option, "auto", "utf-8", None).names
+        text = {"separator": "auto", "encoding": "utf-8", "columns": None}
+        found = own_inputs.read(path, option, form, target if has or labelled else None, None, text)
+        if found.labels is not None:
+            self.check(open_table(path, option, "auto", "utf-8", None), found.labels, target)
+        values = {name: torch.from_numpy(part) for name, part in found.media.items()}
+        there = {name: torch.from_numpy(part) for name, part in found.there.items()}
+        if form.numbers:
+            scale = (self.told[name].numpy() for name in ("middle", "spread"))
+            values[NUMBERS] = torch.from_numpy(own_inputs.as_bytes(found.numbers, *scale))
+            there[NUMBERS] = torch.from_numpy(~np.isnan(found.numbers).all(1))
+        return Rows(packed(values, there), found.labels)
+
+    def check(self, table: Table, labels: Sequence[str], target: str = PLAIN) -> None:
         """Raise MetarunError for a label that training never had, where labels mean the same."""
         for row, name in enumerate(labels if self.classes else ()):
             if name not in self.classes:
                 raise MetarunError(
-                    f"{table.path} {table.place(row)}: column '{PLAIN}' has '{name}', and the classes of the run are "
+                    f"{table.path} {table.place(row)}: column '{target}' has '{name}', and the classes of the run are "
                     f"{', '.join(self.classes)}.{did_you_mean(name, self.classes)}"
                 )
 

@@ -28,11 +28,12 @@ def segments(shapes: Shapes) -> dict[str, slice]:
     return found
 
 
-def packed(inputs: Mapping[str, Tensor]) -> Tensor:
-    """Return rows (N, D) uint8 of inputs (N, ...) uint8, all of them there."""
+def packed(inputs: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> Tensor:
+    """Return rows (N, D) uint8 of inputs (N, ...) uint8; there (N,): which rows have an input, all if not given."""
     parts = []
-    for value in inputs.values():
-        parts += [value.new_full((len(value), 1), THERE), value.flatten(1)]
+    for name, value in inputs.items():
+        mark = there.get(name, torch.ones(len(value), dtype=torch.bool))[:, None]
+        parts += [THERE * mark.to(torch.uint8), value.flatten(1) * mark]
     return torch.cat(parts, 1)
 
 
@@ -45,13 +46,16 @@ def only(x: Tensor, kept: str, shapes: Shapes) -> Tensor:
 
 
 def some_missing(x: Tensor, key: Tensor, share: float, shapes: Shapes) -> Tensor:
-    """Return rows (N, D) of which a share lacks one of its inputs, a pure function of key (N,).
+    """Return rows (N, D) of which a share lacks one of several inputs, a pure function of key (N,).
+
+    A row never loses the only input that it has.
 
     Neverova et al., "ModDrop: adaptive multi-modal gesture recognition", IEEE PAMI 38(8), 2016.
     """
     lacks = uniform(combine(1, key), 0, 1) < share
     which = below(combine(2, key), torch.tensor(len(shapes), device=key.device))
-    found = x.clone()
-    for number, part in enumerate(segments(shapes).values()):
-        found[:, part] = torch.where((lacks & (which == number))[:, None], 0, found[:, part])
+    found, parts = x.clone(), segments(shapes)
+    several = sum((x[:, part.start] > 0).long() for part in parts.values()) > 1
+    for number, part in enumerate(parts.values()):
+        found[:, part] = torch.where((lacks & several & (which == number))[:, None], 0, found[:, part])
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarun.data.audio import disturbance, spoken_digits
+from metarun.data.audio import spoken_digits
 from metarun.data.audio.spectrogram import log_mel
-from metarun.data.distortion import affine
-from metarun.data.grouped import Grouped
 from metarun.data.images import digits
 from metarun.data.images.splits import PARTS, SHARES
 from metarun.data.labelled import LabelledRows
-from metarun.data.named import Shapes, only, packed, segments, some_missing
+from metarun.data.named_inputs import CLIP, IMAGE, NamedInputs
 from metarun.data.split import hashed
-from metarun.hashing import combine
-from metarun.model import Spec
 
-INPUTS = ("written", "spoken")
+KINDS = {"written": IMAGE, "spoken": CLIP}
 
 
-class SpokenWrittenDigits(Grouped):
+class SpokenWrittenDigits(NamedInputs):
     """Each of 3,000 spoken digits beside a written one of the same class; a speaker is a task, and so are new images.
 
     The written ones are scikit-learn's, and no image is in two parts. Judged with all inputs and with each alone.
@@ -34,26 +29,11 @@ class SpokenWrittenDigits(Grouped):
 
     kind = "speaker"
 
-    def __init__(
-        self,
-        folder: str | None,
-        seconds: float,
-        bands: int,
-        inputs: list[str],
-        train_changes: float,
-        train_missing: float,
-        **view: Any,
-    ) -> None:
-        """inputs: of INPUTS; train_changes: size of changes of training clips and images.
-
-        train_missing: share of training rows that lack one input; view: what every set of groups is asked for.
-        """
+    def __init__(self, folder: str | None, seconds: float, bands: int, inputs: list[str], **view: Any) -> None:
+        """inputs: of KINDS; view: see `NamedInputs`."""
+        self.kinds = {name: KINDS[name] for name in inputs}
         super().__init__(**view)
         self.folder, self.seconds, self.bands = Path(folder) if folder else None, seconds, bands
-        self.given, self.train_changes, self.train_missing = list(dict.fromkeys(inputs)), train_changes, train_missing
-        alone = [f"{name} alone" for name in self.given] if len(self.given) > 1 else []
-        self.cells = [*self.cells, *alone]
-        self.change = self.changed
 
     def read(self) -> LabelledRows:
         """Return the clips."""
@@ -79,39 +59,7 @@ class SpokenWrittenDigits(Grouped):
             "written": lambda: self.written,
             "spoken": lambda: torch.from_numpy(log_mel(self.table.inputs, spoken_digits.RATE, self.bands)),
         }
-        return {name: made[name]() for name in self.given}
-
-    @property
-    def shapes(self) -> Shapes:
-        """The shape of each input."""
-        return {name: tuple(value.shape[1:]) for name, value in self.values.items()}
-
-    @cached_property
-    def inputs(self) -> Tensor:
-        """Rows (N, D), see `data.named`."""
-        return packed(self.values)
-
-    def inputs_in(self, cell: str | None, part: str) -> Tensor:
-        """Return rows (N, D) with all inputs, or with the one that a cell is about."""
-        name = (cell or "").removesuffix(" alone")
-        return only(self.inputs, name, self.shapes) if name in self.given and len(self.given) > 1 else self.inputs
-
-    def changed(self, x: Tensor, key: Tensor) -> Tensor:
-        """Return training rows (N, D), each input changed in its own way, of some rows one missing."""
-        shapes, parts = self.shapes, []
-        change = {"written": affine, "spoken": disturbance.changed}
-        for number, (name, part) in enumerate(segments(shapes).items()):
-            own = x[:, part.start + 1 : part.stop].reshape(len(x), *shapes[name])
-            if self.train_changes:
-                own = change[name](own, combine(number, key), self.train_changes)
-            parts += [x[:, part.start : part.start + 1], own.flatten(1)]
-        found = torch.cat(parts, 1)
-        return some_missing(found, key, self.train_missing, shapes) if len(shapes) > 1 else found
-
-    @property
-    def spec(self) -> Spec:
-        """What the model is told: also the shape of each input."""
-        return replace(super().spec, inputs=dict(self.shapes))
+        return {name: made[name]() for name in self.kinds}
 
 
 def shuffled_place(label: np.ndarray, seed: int) -> np.ndarray:

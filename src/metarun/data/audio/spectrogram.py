@@ -17,6 +17,8 @@ LOWEST = 60.0
 """Hz of the lowest band: mains hum is below it."""
 DEPTH = 60.0
 """Decibels below a clip's loudest band and moment that are still heard."""
+SILENCE = 1e-12
+"""Power of a clip that has none."""
 BLOCK = 256
 """Clips at once, bounds memory."""
 
@@ -33,7 +35,7 @@ def log_mel(clips: Samples, rate: int, bands: int) -> NDArray[np.uint8]:
             y=clips[first : first + BLOCK].astype(np.float32) / FULL,
             sr=rate, n_fft=round(WINDOW * rate), hop_length=round(STEP * rate), n_mels=bands, fmin=LOWEST,
         )  # fmt: skip
-        top = power.max((1, 2), keepdims=True)
+        top = np.maximum(power.max((1, 2), keepdims=True), SILENCE)
         level = 10 * np.log10(np.maximum(power, top * 10 ** (-DEPTH / 10)) / top) / DEPTH + 1
         found.append(np.rint(255 * level).astype(np.uint8)[:, None])
     return np.concatenate(found)

@@ -75,7 +75,7 @@ def test_nothing_is_overwritten(capsys: Out) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["template", "rating"], "there is only ratings, table and texts. Did you mean 'ratings'?"),
+        (["template", "rating"], "there is only ratings, table, texts, clips, speakers and inputs. Did you mean 'ratings'?"),
         (["check", "my.csv"], "for a file of your own: metarun data check my.csv --as ratings"),
         (
             ["check", "my.csv", "--as", "ratings", "usr=x"],
@@ -85,7 +85,7 @@ def test_nothing_is_overwritten(capsys: Out) -> None:
         (["check", "gone.csv", "--as", "ratings"], "dataset.path=gone.csv: no such file."),
         (
             ["check", "my.csv", "--as", "rating"],
-            "metarun data check --as rating: there is only ratings, images, table and texts.",
+            "metarun data check --as rating: there is only ratings, images, table, texts, clips, speakers and inputs.",
         ),
         (["check", "my.csv", "--as", "images"], "dataset.path=my.csv is a file, not a folder"),
         (["check", "1n"], "There is no MovieLens version '1n'"),
@@ -135,3 +135,26 @@ def test_these_verbs_do_not_import_torch() -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("table", "groups: 6; "),
+        ("texts", "vocabulary: "),
+        ("clips", "a clip: 1 s at 16,000 Hz, as 24 bands x 51 frames"),
+        ("speakers", "speakers: 5; eve 120"),
+        ("inputs", "inputs: photo in 92 % of the rows, sound in 91 % of the rows, numbers in 87 % of the rows"),
+    ],
+)
+def test_every_template_is_read_as_it_says(kind: str, said: str, capsys: Out) -> None:
+    for package in ("tokenizers", "soundfile", "PIL"):
+        pytest.importorskip(package)
+    assert main(["data", "template", kind]) == 0
+    check, run = commands(capsys.readouterr().out)
+    assert main(check) == 0
+    out = capsys.readouterr().out
+    assert said in out
+    assert commands(out)[-1] == run
+    assert main(["data", "template", kind]) == 2
+    assert "is there already and is not overwritten" in capsys.readouterr().err

@@ -29,12 +29,18 @@ ASKED = {
 
 
 def write(kind: str, folder: Path) -> Path:
-    """Write patients.csv ("table"), texts.csv ("texts"), words/ ("clips") or people/ ("speakers") and return its path.
+    """Write patients.csv ("table"), texts.csv ("texts"), words/ ("clips"), people/ ("speakers") or
+    things/things.csv ("inputs") and return its path.
 
     Raises:
         MetarunError: it is there already, or the folder cannot be written.
     """
-    path = folder / {"table": "patients.csv", "texts": "texts.csv", "clips": "words", "speakers": "people"}[kind]
+    path = (
+        folder
+        / {"table": "patients.csv", "texts": "texts.csv", "clips": "words", "speakers": "people", "inputs": "things"}[
+            kind
+        ]
+    )
     if path.exists():
         raise MetarunError(f"{path} is there already and is not overwritten: move it, or give another folder, --to")
     if kind in ("clips", "speakers"):
@@ -42,6 +48,10 @@ def write(kind: str, folder: Path) -> Path:
 
         template.write(path, kind == "speakers")
         return path
+    if kind == "inputs":
+        from metarun.data import inputs_template
+
+        return inputs_template.write(path)
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(people() if kind == "table" else texts())
     atomic.write_text(path, text.getvalue())

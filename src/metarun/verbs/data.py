@@ -18,8 +18,10 @@ _FOLDER = typer.Option("--folder", help="where datasets are; else METARUN_DATA, 
 _NAME = typer.Argument(help="a name as `metarun data list` prints it, such as 1m or omniglot")
 _THING = typer.Argument(help="a name such as 1m or omniglot, or with --as a file or folder of your own")
 _WORDS = typer.Argument(metavar="[OPTION=VALUE]...", help="with --as: options of the dataset, such as dataset.user=uid")
-_AS = typer.Option("--as", help="what yours holds: ratings, table, texts (a file), images, clips, speakers (a folder)")
-_KIND = typer.Argument(help="what of: ratings, table, texts, clips or speakers")
+_AS = typer.Option(
+    "--as", help="what yours is: ratings, table, texts, inputs (files), images, clips, speakers (folders)"
+)
+_KIND = typer.Argument(help="what of: ratings, table, texts, clips, speakers or inputs")
 _TO = typer.Option("--to", help="the folder to write into")
 
 

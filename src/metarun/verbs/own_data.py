@@ -11,8 +11,8 @@ from metarun.errors import MetarunError, did_you_mean
 from metarun.verbs import row_data
 from metarun.verbs.words import overrides, quoted
 
-TEMPLATES = ("ratings", "table", "texts", "clips", "speakers")
-KINDS = ("ratings", "images", "table", "texts", "clips", "speakers")
+TEMPLATES = ("ratings", "table", "texts", "clips", "speakers", "inputs")
+KINDS = ("ratings", "images", "table", "texts", "clips", "speakers", "inputs")
 
 
 def template(kind: str, folder: Path) -> list[str]:

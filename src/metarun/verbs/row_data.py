@@ -1,4 +1,4 @@
-"""`metarun data check PATH --as table|texts|clips|speakers`, and their templates: what a run would see."""
+"""`metarun data check PATH --as table|texts|clips|speakers|inputs`, and their templates: what a run would see."""
 
 from __future__ import annotations
 
@@ -9,22 +9,30 @@ from typing import Any
 
 from metarun.verbs.words import overrides, quoted
 
-KINDS = {"table": "table_csv", "texts": "text_csv", "clips": "audio_folder", "speakers": "audio_speakers"}
+KINDS = {
+    "table": "table_csv",
+    "texts": "text_csv",
+    "clips": "audio_folder",
+    "speakers": "audio_speakers",
+    "inputs": "inputs_csv",
+}
 RUNS = {
     "table": ["+experiment=table"],
     "texts": ["+experiment=clinc150", "dataset=text_csv"],
     "clips": ["+experiment=spoken_words", "dataset=audio_folder"],
     "speakers": ["+experiment=spoken_digits", "dataset=audio_speakers"],
+    "inputs": ["+experiment=spoken_written_digits", "dataset=inputs_csv"],
 }
 EXAMPLES = {
     "table": "dataset.target=COLUMN", "texts": "dataset.label=COLUMN", "clips": "dataset.ways=[5]",
-    "speakers": "dataset.test_group=NAME",
+    "speakers": "dataset.test_group=NAME", "inputs": "dataset.images=[COLUMN]",
 }  # fmt: skip
 COLUMNS = {
     "table": ["dataset.target=ill", "dataset.group=clinic"],
     "texts": ["dataset.ways=[2]", "dataset.train_ways=[4]"],
     "clips": ["dataset.ways=[2]"],
     "speakers": ["dataset.supports=[0,5]", "dataset.queries=20"],
+    "inputs": ["dataset.images=[photo]", "dataset.clips=[sound]", "dataset.numbers=[weight]", "dataset.group=shop"],
 }
 
 
@@ -55,9 +63,13 @@ def check(path: str, kind: str, words: Sequence[str]) -> Iterator[str]:
     table = data.table
     yield f"{table.name}: {len(table.label):,} rows"
     yield from labels(table)
-    grouped = kind in ("table", "speakers")
+    grouped = kind in ("table", "speakers", "inputs")
     if kind == "table":
         yield f"features: {', '.join(data.columns)}; as {data.inputs.shape[1]} numbers a row"
+        yield from counted("groups", table.groups, table.group) if len(table.groups) > 1 else ["groups: none"]
+    elif kind == "inputs":
+        shares = {name: 100 * float(rows.float().mean()) for name, rows in data.there.items()}
+        yield "inputs: " + ", ".join(f"{name} in {share:.0f} % of the rows" for name, share in shares.items())
         yield from counted("groups", table.groups, table.group) if len(table.groups) > 1 else ["groups: none"]
     elif kind == "speakers":
         yield from counted("speakers", table.groups, table.group)

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metarun import config
+from metarun import config, options
 from metarun.cli import main
 from metarun.data.images import mnist
+from metarun.verbs.placed_data import PLACED
 
 Out = pytest.CaptureFixture[str]
 
@@ -201,3 +202,13 @@ def test_the_error_of_a_run_comes_after_what_is_seen(options: list[str], line: s
     assert "run it" not in out
     assert line in err
     assert err.count("\n") == 1
+
+
+def test_the_list_says_where_files_that_are_placed_by_hand_are_from(tmp_path: Path, capsys: Out) -> None:
+    (tmp_path / "electricity.csv").touch()
+    assert main(["data", "list", "--folder", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert f"here: {tmp_path / 'electricity.csv'}" in out
+    for placed in PLACED:
+        assert options.header(f"dataset/{placed.name}").about
+        assert placed.home in out or placed.name == "elec2"

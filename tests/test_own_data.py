@@ -75,7 +75,10 @@ def test_nothing_is_overwritten(capsys: Out) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["template", "rating"], "there is only ratings, table, texts, clips, speakers and inputs. Did you mean 'ratings'?"),
+        (
+            ["template", "rating"],
+            "there is only ratings, table, texts, clips, speakers and inputs. Did you mean 'ratings'?",
+        ),
         (["check", "my.csv"], "for a file of your own: metarun data check my.csv --as ratings"),
         (
             ["check", "my.csv", "--as", "ratings", "usr=x"],

@@ -29,7 +29,7 @@ _TO = typer.Option("--to", help="the folder to write into")
 def names(folder: Annotated[Path | None, _FOLDER] = None) -> None:
     """List the datasets, and which are here."""
     from metarun.data import archive, movielens
-    from metarun.verbs import image_data
+    from metarun.verbs import image_data, placed_data
 
     home = folder or movielens.default_folder()
     console = terminal.console()
@@ -47,6 +47,8 @@ def names(folder: Annotated[Path | None, _FOLDER] = None) -> None:
     terminal.rows(console, pairs)
     terminal.title(console, "few-shot", f"dataset=NAME; data folder {home}")
     terminal.rows(console, image_data.rows(home))
+    terminal.title(console, "placed by hand", f"dataset=NAME; data folder {home}")
+    terminal.rows(console, placed_data.rows(home))
 
 
 @app.command("fetch")

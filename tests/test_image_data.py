@@ -128,11 +128,14 @@ WRONG = [
     (["check", "omniglot", "--folder", "gone"], "The data folder gone does not exist"),
     (["check", "omniglot", "split=lake"], "split=lake: metarun data check omniglot takes no option"),
     (["check", "birds"], "for a folder of your own: metarun data check birds --as images"),
-    (["check", "birds", "--as", "imges"], "there is only ratings, images, table and texts. Did you mean 'images'?"),
+    (
+        ["check", "birds", "--as", "imges"],
+        "there is only ratings, images, table, texts, clips, speakers and inputs. Did you mean 'images'?",
+    ),
     (["check", "birds", "--as", "images", "wyas=[3]"], "wyas=[3]: is no option of the data, such as dataset.ways=[5]."),
     (["check", "birds", "--as", "images", "ways=[1]"], "dataset.ways=[1]: wrong type, give nonempty list of int >= 2"),
     (["check", "gone", "--as", "images"], "dataset.path=gone does not exist"),
-    (["template", "images"], "there is only ratings, table and texts."),
+    (["template", "images"], "there is only ratings, table, texts, clips, speakers and inputs."),
 ]
 
 

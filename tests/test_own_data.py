@@ -77,7 +77,7 @@ def test_nothing_is_overwritten(capsys: Out) -> None:
     [
         (
             ["template", "rating"],
-            "there is only ratings, table, texts, clips, speakers and inputs. Did you mean 'ratings'?",
+            "clips, speakers and inputs. Did you mean 'ratings'?",
         ),
         (["check", "my.csv"], "for a file of your own: metarun data check my.csv --as ratings"),
         (

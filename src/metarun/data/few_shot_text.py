@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from metarun.data.episodes import Bank
 from metarun.data.few_shot import FewShot
 from metarun.data.images.splits import PARTS, shuffled
-from metarun.data.tokens import Vocabulary, padded, rarity
+from metarun.data.text_rows import TextRows
 from metarun.errors import MetarunError
 from metarun.model import Spec
 
@@ -22,7 +21,7 @@ GROUPED = (0.6, 0.2, 0.2)
 """Of the groups, for training, validation and test under split=domains."""
 
 
-class FewShotText(FewShot):
+class FewShotText(TextRows, FewShot):
     """Rows are token numbers (N, L), 0 behind a text; the vocabulary is learned from rows that training may see."""
 
     def __init__(self, split: str, tokens: str, vocabulary: int, length: int, **view: Any) -> None:
@@ -31,19 +30,7 @@ class FewShotText(FewShot):
         view: what all labelled rows are asked for.
         """
         super().__init__(split, **view)
-        self.kind, self.most, self.length = tokens, vocabulary, length
-
-    @cached_property
-    def vocabulary(self) -> Vocabulary:
-        """The tokens, learned from the rows that training may see and from no others."""
-        return Vocabulary(self.table.inputs[self.seen].tolist(), self.kind, self.most)
-
-    @cached_property
-    def inputs(self) -> Tensor:
-        """Token numbers (N, L), L no longer than the longest text that training may see."""
-        numbers = self.vocabulary.numbers(self.table.inputs.tolist())
-        longest = max(len(numbers[row]) for row in np.flatnonzero(self.seen))
-        return padded(numbers, min(self.length, max(longest, 1)))
+        self.tokens, self.most, self.length = tokens, vocabulary, length
 
     @cached_property
     def bank(self) -> Bank:
@@ -53,19 +40,17 @@ class FewShotText(FewShot):
 
     @cached_property
     def spec(self) -> Spec:
-        """What the model is told: also how many tokens there are, and how rare each is."""
-        number, trained = len(self.vocabulary), self.inputs[torch.from_numpy(self.seen)]
-        return replace(super().spec, vocabulary=number, tables={"token": rarity(trained, number)})
+        """What the model is told."""
+        return self.with_words(super().spec)
 
     def reading(self) -> dict[str, Any]:
         """Return how texts of a file become inputs."""
-        told = {"kind": "texts", "vocabulary": self.vocabulary.plain(), "length": self.inputs.shape[1]}
-        return {**told, "classes": []}
+        return self.read_as([])
 
     @property
     def setting(self) -> dict[str, object]:
         """The split and its seed, and what a token is."""
-        return {**super().setting, "tokens": self.kind}
+        return {**super().setting, "tokens": self.tokens}
 
     def class_split(self) -> dict[str, list[int]]:
         """Return the classes (numbers) of each part; under split=domains no group has classes in two parts."""

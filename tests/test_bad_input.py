@@ -54,7 +54,7 @@ BAD = [
         ["evaluate.prequential=true", "dataset.split=time", "strategy.meta.moves=all"],
         "in advance: use strategy.meta.moves=head, or evaluate.prequential=false",
     ),
-    (["~backbone"], "~backbone: every run needs one; choose from bag, cnn_small"),
+    (["~backbone"], "~backbone: every run needs one; choose from audio_cnn, bag, cnn_small"),
     (["strategy=baseline/ridge"], "a baseline is no strategy of a run; judge against it: 'evaluate.against=["),
     (["+strategy=meta/maml"], "+strategy=meta/maml: there is one already, drop the plus: strategy=meta/maml"),
     (["strategy/meta=maml"], "strategy/meta=maml: write strategy=meta/maml"),

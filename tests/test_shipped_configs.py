@@ -91,7 +91,8 @@ def parameters(cls: type) -> dict[str, inspect.Parameter]:
     """The names that a constructor takes, through **kwargs those of its base as well."""
     mine = dict(inspect.signature(cls).parameters)
     if any(p.kind is p.VAR_KEYWORD for p in mine.values()) and cls.__init__ is not object.__init__:
-        mine = parameters(cls.__mro__[1]) | mine
+        base = next(one for one in cls.__mro__[1:] if "__init__" in vars(one))  # not a mixin, which takes nothing
+        mine = parameters(base) | mine
     return {name: p for name, p in mine.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
 
 

@@ -13,7 +13,9 @@ from metarun.verbs import show
 
 Out = pytest.CaptureFixture[str]
 EXPERIMENTS = options.names("experiment")
-OF_EPISODES = ("clinc150", "digits_protonet", "omniglot", "prior_classifier", "prior_regressor", "sinusoid_maml")
+OF_EPISODES = (
+    "clinc150", "digits_protonet", "omniglot", "prior_classifier", "prior_regressor", "sinusoid_maml", "spoken_words",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,9 @@ class Placed(NamedTuple):
 
 
 PLACED = (
+    Placed("chinese_sentiment", "62,773 Chinese reviews of ten kinds of products",
+           ("chinese-sentiment/online_shopping_10_cats.zip", "chinese-sentiment/online_shopping_10_cats.csv"),
+           "https://github.com/SophonPlus/ChineseNlpCorpus, folder datasets/online_shopping_10_cats"),
     Placed("clinc150", "22,500 questions, 150 intents", ("clinc150/data_full.json",),
            "https://github.com/clinc/oos-eval, folder data"),
     Placed("elec2", "45,312 half hours of electricity prices",

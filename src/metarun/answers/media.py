@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from torch import Tensor
 from metarun.answers.reading import PLAIN, Reader, Rows
 from metarun.data import own_inputs
 from metarun.data.named import packed
+from metarun.data.named_files import pictures, sounds, spelled
 from metarun.data.named_inputs import NUMBERS
 from metarun.data.tabular import ID, PARQUET, WORDS, Table, open_table
+from metarun.data.tokens import Vocabulary, padded
 from metarun.errors import MetarunError, did_you_mean
 
 Told = dict[str, Any]
@@ -58,7 +60,7 @@ class MediaReader:
         found: dict[str, list[str]] = {name: [] for name in kinds}
         for chunk in table.chunks(kinds):
             for name in kinds:
-                found[name] += ["" if value is None or value != value else str(value) for value in chunk[name]]
+                found[name] += [spelled(value) for value in chunk[name]]
         if not found[column]:
             raise MetarunError(f"{option} {path}: has a header, but no rows")
         for name, values in found.items():
@@ -66,10 +68,16 @@ class MediaReader:
                 raise MetarunError(f"{path} {table.place(values.index(''))}: column '{name}' is empty: fill it in")
         if PLAIN in found:
             self.check(table, found[PLAIN])
+        return Rows(self.values(table, column, found[column]), found.get(PLAIN))
+
+    def values(self, table: Table, column: str, given: Sequence[str]) -> Tensor:
+        """Return what the model reads (N, ...) of a column that names files or holds texts."""
+        told = self.told
         if self.kind == "texts":
-            return Rows(texts(self.told, found[column]), found.get(PLAIN))
-        read = clips if self.kind == "clips" else images
-        return Rows(read(self.told, table, found[column]), found.get(PLAIN))
+            return padded(Vocabulary.of(told["vocabulary"]).numbers(given), int(told["length"]))
+        if self.kind == "clips":
+            return torch.from_numpy(sounds(table, column, given, told["rate"], told["samples"], told["bands"]))
+        return torch.from_numpy(pictures(table, column, given, tuple(told["shape"])))
 
     def inputs(self, path: Path, option: str, labelled: bool) -> Rows:
         """Return rows of several inputs; a label is read where there is a column of it."""
@@ -103,44 +111,3 @@ def alone(path: Path, column: str) -> bool:
         return False
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         return file.readline().strip() == column
-
-
-def beside(table: Table, names: Sequence[str], read: Callable[[Path, str], Any]) -> list[Any]:
-    """Return what is read of the files that a table names. Raises MetarunError with the line of one that is missing."""
-    found = []
-    for row, name in enumerate(names):
-        path = table.path.parent / Path(name).expanduser()
-        where = f"{table.path} {table.place(row)}: {path}"
-        if not path.is_file():
-            raise MetarunError(
-                f"{where} is no file: paths in the column 'file' are those from {table.path.parent.resolve()}"
-            )
-        found.append(read(path, where))
-    return found
-
-
-def clips(told: Told, table: Table, names: Sequence[str]) -> Tensor:
-    """Return spectrograms (N, 1, bands, frames) of sound files."""
-    from metarun.data.audio.decode import decode, fitted
-    from metarun.data.audio.spectrogram import log_mel
-
-    rate = int(told["rate"])
-    found = beside(table, names, lambda path, where: decode(path, where, rate))
-    return torch.from_numpy(log_mel(fitted(found, int(told["samples"])), rate, int(told["bands"])))
-
-
-def images(told: Told, table: Table, names: Sequence[str]) -> Tensor:
-    """Return pixels (N, channels, side, side) of image files, scaled as those of the run."""
-    from metarun.data.images.decode import decode, resized
-
-    channels, side, _ = told["shape"]
-    return torch.from_numpy(
-        np.stack(beside(table, names, lambda path, where: resized(decode(path, where, channels), side)))
-    )
-
-
-def texts(told: Told, said: Sequence[str]) -> Tensor:
-    """Return token numbers (N, L) of texts."""
-    from metarun.data.tokens import Vocabulary, padded
-
-    return padded(Vocabulary.of(told["vocabulary"]).numbers([text.strip() for text in said]), int(told["length"]))

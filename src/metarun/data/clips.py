@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,12 +18,30 @@ from metarun.data.grouped import Grouped
 from metarun.data.images.splits import PARTS
 
 
-class NewWords(FewShot):
+class ClipRows:
+    """Stands before a view of labelled rows, whose `table` holds samples: they are heard as spectrograms."""
+
+    rate: int
+    """Of samples, in Hz."""
+    bands: int
+    """Of frequencies."""
+    table: Any
+
+    @cached_property
+    def inputs(self) -> Tensor:
+        """Spectrograms (N, 1, bands, frames) as bytes."""
+        return torch.from_numpy(log_mel(self.table.inputs, self.rate, self.bands))
+
+    def read_as(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Return how sound files become inputs; classes: that mean the same in every task."""
+        samples = self.table.inputs.shape[1]
+        return {"kind": "clips", "rate": self.rate, "samples": samples, "bands": self.bands, "classes": list(classes)}
+
+
+class NewWords(ClipRows, FewShot):
     """Clips as spectrograms (1, bands, frames); episodes are of words."""
 
     row = "clip"
-    rate: int
-    """Of samples, in Hz."""
 
     def __init__(self, split: str, bands: int, train_changes: float, **view: Any) -> None:
         """bands: of frequencies; train_changes: how much training clips are changed at random.
@@ -33,25 +52,18 @@ class NewWords(FewShot):
         self.bands = bands
         self.change = partial(changed, size=train_changes) if train_changes else None
 
-    @cached_property
-    def inputs(self) -> Tensor:
-        """Spectrograms (N, 1, bands, frames) as bytes."""
-        return torch.from_numpy(log_mel(self.table.inputs, self.rate, self.bands))
-
     def reading(self) -> dict[str, Any]:
         """Return how sound files become inputs."""
-        return told(self.table.inputs, self.rate, self.bands, [])
+        return self.read_as([])
 
 
-class NewSpeakers(Grouped):
+class NewSpeakers(ClipRows, Grouped):
     """Clips as spectrograms (1, bands, frames); a speaker is a task, heard well and under each of the conditions.
 
     A condition is that of all clips of a judged speaker, of the labelled ones too.
     """
 
     kind = "speaker"
-    rate: int
-    """Of samples, in Hz."""
 
     def __init__(
         self,
@@ -74,14 +86,9 @@ class NewSpeakers(Grouped):
         self.cells = [*self.cells, *self.conditions]
         self.disturbed: dict[tuple[str, str], Tensor] = {}
 
-    @cached_property
-    def inputs(self) -> Tensor:
-        """Spectrograms (N, 1, bands, frames) as bytes."""
-        return torch.from_numpy(log_mel(self.table.inputs, self.rate, self.bands))
-
     def reading(self) -> dict[str, Any]:
         """Return how sound files become inputs."""
-        return told(self.table.inputs, self.rate, self.bands, self.table.classes)
+        return self.read_as(self.table.classes)
 
     def inputs_in(self, cell: str | None, part: str) -> Tensor:
         """Return spectrograms (N, 1, bands, frames), those of a part under the condition of a cell."""
@@ -100,8 +107,3 @@ class NewSpeakers(Grouped):
         if kind == "noise":
             return noisy(clips, rows, size, self.split_seed)
         return louder(clips, size) if kind == "gain" else faster(clips, size)
-
-
-def told(clips: Samples, rate: int, bands: int, classes: list[str]) -> dict[str, Any]:
-    """Return in plain values how sound files become spectrograms; classes: that mean the same in every task."""
-    return {"kind": "clips", "rate": rate, "samples": clips.shape[1], "bands": bands, "classes": list(classes)}

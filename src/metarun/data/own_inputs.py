@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metarun.data.named_files import pictures, sounds, spelled
 from metarun.data.tabular import ID, NUMBER, WORDS, Table, check_column, number_problem, open_table
 from metarun.errors import MetarunError
 
@@ -64,16 +65,13 @@ def read(path: Path, option: str, form: Form, label: str | None, group: str | No
     for column in [name for name in (label, group) if name]:
         if "" in words[column]:
             raise MetarunError(f"{path} {table.place(words[column].index(''))}: column '{column}' is empty: fill it in")
-    media = {column: pictures(table, column, words[column], form) for column in form.images}
-    media |= {column: sounds(table, column, words[column], form) for column in form.clips}
+    shape = (form.channels, form.side, form.side)
+    media = {column: pictures(table, column, words[column], shape) for column in form.images}
+    heard = (form.rate, form.samples, form.bands)
+    media |= {column: sounds(table, column, words[column], *heard) for column in form.clips}
     there = {column: np.array([bool(name) for name in words[column]]) for column in media}
     numbers = np.column_stack([numeric(table, column, values[column]) for column in form.numbers] or [np.zeros((0, 0))])
     return Found(media, there, numbers, words[label] if label else None, words[group] if group else None)
-
-
-def spelled(value: Any) -> str:
-    """Return a field as text, an empty one as ""."""
-    return "" if value is None or value != value else str(value).strip()
 
 
 def numeric(table: Table, column: str, values: Sequence[Any]) -> NDArray[np.float64]:
@@ -84,39 +82,6 @@ def numeric(table: Table, column: str, values: Sequence[Any]) -> NDArray[np.floa
         if wrong is not None:
             raise MetarunError(f"{table.path} {wrong[0]}: column '{column}': {wrong[1]}")
     return found
-
-
-def each(
-    table: Table, column: str, names: Sequence[str], read_file: Callable[[Path, str], Any], empty: Any
-) -> list[Any]:
-    """Return what is read of the files that a column names, `empty` where it names none."""
-    found = []
-    for row, name in enumerate(names):
-        path = table.path.parent / Path(name).expanduser()
-        where = f"{table.path} {table.place(row)}: column '{column}': {path}"
-        if name and not path.is_file():
-            raise MetarunError(f"{where} is no file: paths are those from {table.path.parent.resolve()}")
-        found.append(read_file(path, where) if name else empty)
-    return found
-
-
-def pictures(table: Table, column: str, names: Sequence[str], form: Form) -> NDArray[np.uint8]:
-    """Return images (N, channels, side, side) of the files that a column names."""
-    from metarun.data.images.decode import decode, resized
-
-    empty = np.zeros((form.channels, form.side, form.side), np.uint8)
-    return np.stack(
-        each(table, column, names, lambda path, at: resized(decode(path, at, form.channels), form.side), empty)
-    )
-
-
-def sounds(table: Table, column: str, names: Sequence[str], form: Form) -> NDArray[np.uint8]:
-    """Return spectrograms (N, 1, bands, frames) of the files that a column names."""
-    from metarun.data.audio.decode import decode, fitted
-    from metarun.data.audio.spectrogram import log_mel
-
-    found = each(table, column, names, lambda path, at: decode(path, at, form.rate), np.zeros(0, np.int16))
-    return log_mel(fitted(found, form.samples), form.rate, form.bands)
 
 
 def as_bytes(

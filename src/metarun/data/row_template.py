@@ -28,19 +28,19 @@ ASKED = {
 }
 
 
+FILES = {
+    "table": "patients.csv", "texts": "texts.csv", "clips": "words", "speakers": "people", "inputs": "things",
+}  # fmt: skip
+"""What is written, by kind: a file, or a folder of files."""
+
+
 def write(kind: str, folder: Path) -> Path:
-    """Write patients.csv ("table"), texts.csv ("texts"), words/ ("clips"), people/ ("speakers") or
-    things/things.csv ("inputs") and return its path.
+    """Write an example of a kind, see FILES, into a folder and return the path that a run is given.
 
     Raises:
         MetarunError: it is there already, or the folder cannot be written.
     """
-    path = (
-        folder
-        / {"table": "patients.csv", "texts": "texts.csv", "clips": "words", "speakers": "people", "inputs": "things"}[
-            kind
-        ]
-    )
+    path = folder / FILES[kind]
     if path.exists():
         raise MetarunError(f"{path} is there already and is not overwritten: move it, or give another folder, --to")
     if kind in ("clips", "speakers"):

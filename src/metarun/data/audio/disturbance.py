@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from metarun.data.audio.decode import FULL, Samples, need
+from metarun.data.audio.decode import FULL, Samples, fitted, need
 from metarun.hashing import combine, uniform
 
 STRETCH, LATER, HIGHER, LIFT = 0.25, 0.2, 0.15, 0.1
@@ -27,7 +27,7 @@ def noisy(clips: Samples, rows: NDArray[np.int64], decibels: float, seed: int) -
     found = np.empty_like(clips)
     for place, row in enumerate(rows.tolist()):
         clip = clips[place].astype(np.float64)
-        power = np.square(clip[clip != 0]).mean()
+        power = np.square(clip).sum() / max(np.count_nonzero(clip), 1)
         noise = np.random.default_rng([seed, row]).normal(size=len(clip))
         found[place] = np.clip(np.rint(clip + noise * np.sqrt(power / 10 ** (decibels / 10))), -FULL, FULL)
     return found
@@ -41,8 +41,6 @@ def louder(clips: Samples, decibels: float) -> Samples:
 
 def faster(clips: Samples, factor: float) -> Samples:
     """Return clips (N, S) played `factor` times as fast, higher too, in the middle of the same length."""
-    from metarun.data.audio.decode import fitted
-
     resampled = need("librosa").resample(clips.astype(np.float32), orig_sr=round(1000 * factor), target_sr=1000)
     return fitted(list(np.clip(np.rint(resampled), -FULL, FULL).astype(np.int16)), clips.shape[1])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from metarun.report.palette import GREYS, HUES
 
 DASHES = ((4, 2), (1, 1.5), (6, 2, 1, 2), (3, 1.2, 1, 1.2, 1, 1.2), (8, 3), (2, 2))
 MARKERS = "osD^vP"
+WIDE = 110
+"""Characters of a title's line: a longer one runs into the legend."""
 Style = dict[str, Any]
 
 
@@ -189,7 +192,8 @@ def _words(
     settings = [f"protocol {summary.get('protocol', 'tasks')}", notation.setting(summary)]
     unit = notation.unit(summary)
     head = f"{summary['dataset']}: {notation.label(metric)} of {max(users, default=0):,} {cell} test {unit}"
-    figure.suptitle(f"{head}\n{', '.join(filter(None, settings))}; bands: 95 % interval over {unit}", fontsize=11)
+    told = f"{', '.join(filter(None, settings))}; bands: 95 % interval over {unit}"
+    figure.suptitle(f"{head}\n{textwrap.fill(told, WIDE)}", fontsize=11)
     notes = [f"outside the frame, or in part: {', '.join(cut)}"] if cut else []
     for method in apart:
         found = [methods.get(method, {}).get(metric) for methods in summary["test"][cell].values()]

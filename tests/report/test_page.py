@@ -79,10 +79,10 @@ def test_of_many_entries_the_best_on_validation_are_shown_first(tmp_path):
 def test_without_plotly_it_says_what_to_install(folders, tmp_path, monkeypatch):
     whole = builtins.__import__
 
-    def without(name, *rest):
+    def without(name, *rest, **more):
         if name.startswith("plotly"):
             raise ImportError(name)
-        return whole(name, *rest)
+        return whole(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MetarunError, match=r"--html needs plotly: pip install 'metarun\[report\]'"):
